@@ -1,0 +1,1 @@
+//! The Distribution API and the registry token endpoint

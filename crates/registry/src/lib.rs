@@ -1,0 +1,1 @@
+//! Repositories, uploads, blobs, manifests, tags

@@ -1,0 +1,1 @@
+//! What tests need to run against real engines and the real program

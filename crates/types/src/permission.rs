@@ -1,0 +1,62 @@
+//! The permissions that operations ask for, by Oracle Cloud's names.
+
+use std::fmt;
+
+macro_rules! permissions {
+    ($($(#[$doc:meta])* $name:ident = $text:literal),+ $(,)?) => {
+        /// One permission. Policies grant verbs; verbs stand for permissions; operations ask for permissions.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Permission { $($(#[$doc])* $name),+ }
+
+        impl Permission {
+            /// Every permission.
+            pub const ALL: &'static [Permission] = &[$(Permission::$name),+];
+
+            /// Oracle Cloud's name of it.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Permission::$name => $text),+ }
+            }
+        }
+    };
+}
+
+permissions! {
+    /// See that a repository exists.
+    RepositoryInspect = "REPOSITORY_INSPECT",
+    /// Pull: manifests, blobs, tags.
+    RepositoryRead = "REPOSITORY_READ",
+    /// Push into an existing repository, delete images from it.
+    RepositoryUpdate = "REPOSITORY_UPDATE",
+    /// Create a repository.
+    RepositoryCreate = "REPOSITORY_CREATE",
+    /// Delete a repository.
+    RepositoryDelete = "REPOSITORY_DELETE",
+    /// Change a repository's settings, such as its visibility.
+    RepositoryManage = "REPOSITORY_MANAGE",
+    /// See users.
+    UserInspect = "USER_INSPECT",
+    /// Create a user.
+    UserCreate = "USER_CREATE",
+    /// Change a user, its state, its memberships.
+    UserUpdate = "USER_UPDATE",
+    /// Delete a user.
+    UserDelete = "USER_DELETE",
+    /// See a user's credentials (never their secrets).
+    UserRead = "USER_READ",
+    /// Make an auth token for a user.
+    UserAuthTokenSet = "USER_AUTHTOKEN_SET",
+    /// Delete a user's auth token.
+    UserAuthTokenRemove = "USER_AUTHTOKEN_REMOVE",
+    /// Create a group.
+    GroupCreate = "GROUP_CREATE",
+    /// Change a group's members.
+    GroupUpdate = "GROUP_UPDATE",
+    /// Found another tenancy: ours, not Oracle Cloud's; the local administrator alone has it.
+    TenancyCreate = "TENANCY_CREATE",
+}
+
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
