@@ -1,1 +1,127 @@
-//! The Distribution API and the registry token endpoint
+//! The Distribution API under `/v2/`, and the token endpoint that its challenges name.
+//!
+//! Translates only: a request is parsed, one service function is called, its outcome is rendered.
+//! Source: Open Container Initiative Distribution Specification; token authentication
+//! specification of the Docker registry.
+
+mod authenticate;
+mod blobs;
+mod error;
+mod manifests;
+mod range;
+mod route;
+mod tags;
+mod tokens;
+mod uploads;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use wharfinger_iam::{Ctx, Iam};
+use wharfinger_registry::Registry;
+use wharfinger_types::OperationName;
+
+use error::Failure;
+use route::Route;
+
+/// Where the token endpoint is, as in OCIR.
+pub const TOKEN_PATH: &str = "/20180419/docker/token";
+
+/// What the handlers work on.
+#[derive(Debug, Clone)]
+pub struct Distribution {
+    /// Identity.
+    pub iam: Iam,
+    /// Content.
+    pub registry: Registry,
+}
+
+/// Scheme and authority by which the client reached the server, such as `https://registry.example`.
+/// The server attaches it to every request.
+#[derive(Debug, Clone)]
+pub struct BaseUrl(pub String);
+
+/// The routes. Requests must carry [`wharfinger_iam::Request`] and [`BaseUrl`] as extensions.
+pub fn router(state: Distribution) -> Router {
+    Router::new()
+        .route("/v2", any(dispatch))
+        .route("/v2/", any(dispatch))
+        .route("/v2/{*rest}", any(dispatch))
+        .route(TOKEN_PATH, get(tokens::get_token).post(tokens::post_token))
+        .with_state(state)
+}
+
+const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+
+async fn dispatch(State(state): State<Distribution>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let route = Route::parse(parts.uri.path());
+    let scope = route.as_ref().ok().and_then(|route| route.scope(&parts.method));
+    let operation = route.as_ref().map_or("unknown", |route| route.operation(&parts.method));
+    let mut response = match answer(&state, route, &parts, body).await {
+        Ok(response) => response,
+        Err(failure) => failure.render(&authenticate::Challenge::new(&parts, scope), parts.method == Method::HEAD),
+    };
+    response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+    response.extensions_mut().insert(OperationName(operation));
+    response
+}
+
+async fn answer(
+    state: &Distribution,
+    route: Result<Route, Failure>,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response, Failure> {
+    let ctx = authenticate::authenticate(&state.iam, parts).await?;
+    match (route?, parts.method.clone()) {
+        (Route::Base, Method::GET | Method::HEAD) => base(&ctx, parts),
+        (Route::Catalog, Method::GET) => tags::list_catalog(&ctx, parts).await,
+        (Route::Tags(image), Method::GET) => tags::list_tags(state, &ctx, &image, parts).await,
+        (Route::Manifest(image, reference), Method::GET) => manifests::get(state, &ctx, &image, &reference).await,
+        (Route::Manifest(image, reference), Method::HEAD) => manifests::head(state, &ctx, &image, &reference).await,
+        (Route::Manifest(image, reference), Method::PUT) => {
+            manifests::put(state, &ctx, &image, &reference, parts, body).await
+        }
+        (Route::Manifest(image, reference), Method::DELETE) => manifests::delete(state, &ctx, &image, &reference).await,
+        (Route::Blob(image, digest), Method::GET) => blobs::get(state, &ctx, &image, &digest, parts).await,
+        (Route::Blob(image, digest), Method::HEAD) => blobs::head(state, &ctx, &image, &digest).await,
+        (Route::Blob(image, digest), Method::DELETE) => blobs::delete(state, &ctx, &image, &digest).await,
+        (Route::Uploads(image), Method::POST) => uploads::start(state, &ctx, &image, parts, body).await,
+        (Route::Upload(image, uuid), Method::GET) => uploads::status(state, &ctx, &image, &uuid).await,
+        (Route::Upload(image, uuid), Method::PATCH) => uploads::append(state, &ctx, &image, &uuid, parts, body).await,
+        (Route::Upload(image, uuid), Method::PUT) => uploads::finish(state, &ctx, &image, &uuid, parts, body).await,
+        (Route::Upload(image, uuid), Method::DELETE) => uploads::cancel(state, &ctx, &image, &uuid).await,
+        (route, method) => Err(Failure::method_not_allowed(&method, route.methods())),
+    }
+}
+
+/// End-1: tells a client that the API is here, and one without login how to log in.
+fn base(ctx: &Ctx, parts: &Parts) -> Result<Response, Failure> {
+    let has_credentials = parts.headers.contains_key(header::AUTHORIZATION);
+    if matches!(ctx.principal(), wharfinger_iam::Principal::Anonymous) && !has_credentials {
+        return Err(wharfinger_iam::Error::Unauthenticated.into());
+    }
+    Ok(json(StatusCode::OK, "{}".to_owned()))
+}
+
+fn json(status: StatusCode, body: String) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// An answer without a body, with the given headers.
+fn empty(status: StatusCode, headers: &[(HeaderName, &str)]) -> Result<Response, Failure> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    for (name, value) in headers {
+        response.headers_mut().insert(name, HeaderValue::from_str(value).map_err(|_| Failure::header(name))?);
+    }
+    Ok(response)
+}
+
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");

@@ -1,1 +1,73 @@
-//! Who may do what: tenancies, users, groups, credentials, the request context
+//! Who may do what: tenancies, domains, users, groups, credentials, and the context of a request.
+//!
+//! Everything a service does starts from a [`Ctx`]: it knows the principal, and it is the only way
+//! to a resource, because looking one up and checking the right on it are one call. Deny is the
+//! default. This crate knows no HTTP and no repository content.
+
+mod access;
+pub mod auth_tokens;
+mod bootstrap;
+mod ctx;
+mod decision;
+mod error;
+pub mod groups;
+mod login;
+mod registry_tokens;
+mod secret;
+pub mod tenancies;
+pub mod users;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use wharfinger_metastore::{Operation, Statement, Store};
+use wharfinger_types::Namespace;
+
+pub use access::{Access, Cap};
+pub use bootstrap::{Founding, FoundingSettings};
+pub use ctx::{Ctx, Listener, Principal, Protected, Request, UserPrincipal};
+pub use decision::{Decision, Target};
+pub use error::{Error, LoginFailure};
+pub use secret::Secret;
+pub use registry_tokens::{RegistryToken, SERVICE};
+pub use tenancies::Tenancy;
+
+/// Every statement of this crate, for the test that prepares them on both engines.
+pub const STATEMENTS: &[&[&Statement]] = &[
+    auth_tokens::STATEMENTS,
+    bootstrap::STATEMENTS,
+    groups::STATEMENTS,
+    login::STATEMENTS,
+    registry_tokens::STATEMENTS,
+    tenancies::STATEMENTS,
+    users::STATEMENTS,
+];
+
+/// Every operation of this crate, for the test that each leaves its audit record.
+pub const OPERATIONS: &[&[&Operation]] =
+    &[auth_tokens::OPERATIONS, bootstrap::OPERATIONS, groups::OPERATIONS, tenancies::OPERATIONS, users::OPERATIONS];
+
+/// Identity and access of one installation. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Iam(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    token_lifetime_secs: i64,
+    /// A namespace never changes hands, so what it means is kept for good.
+    tenancies: Mutex<HashMap<Namespace, Tenancy>>,
+    keys: registry_tokens::Keys,
+}
+
+impl Iam {
+    /// Identity over `store`; registry tokens live `token_lifetime_secs`.
+    pub fn new(store: Store, token_lifetime_secs: i64) -> Iam {
+        Iam(Arc::new(Inner { store, token_lifetime_secs, tenancies: Mutex::default(), keys: Default::default() }))
+    }
+
+    /// The store that everything is kept in.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+}

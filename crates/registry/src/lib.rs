@@ -1,1 +1,96 @@
-//! Repositories, uploads, blobs, manifests, tags
+//! Repositories and what is in them: uploads, blobs, manifests, tags.
+//!
+//! All rules of the registry are here, one file a resource, one public function an operation. Every
+//! function starts from a [`wharfinger_iam::Ctx`] and finds its repository together with the right on it. This crate
+//! knows no HTTP.
+
+mod body;
+pub mod blobs;
+mod document;
+mod error;
+pub mod manifests;
+pub mod repositories;
+mod sessions;
+pub mod tags;
+pub mod uploads;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use moka::sync::Cache;
+use wharfinger_blobstore::{BlobStore, ChunkPool};
+use wharfinger_metastore::{Operation, Statement};
+use wharfinger_types::{Digest, Permission};
+
+pub use error::Error;
+pub use wharfinger_blobstore::ObjectReader;
+
+/// Every statement of this crate, for the test that prepares them on both engines.
+pub const STATEMENTS: &[&[&Statement]] =
+    &[blobs::STATEMENTS, manifests::STATEMENTS, repositories::STATEMENTS, tags::STATEMENTS, uploads::STATEMENTS];
+
+/// Every operation of this crate, for the test that each leaves its audit record.
+pub const OPERATIONS: &[&[&Operation]] =
+    &[blobs::OPERATIONS, manifests::OPERATIONS, repositories::OPERATIONS, tags::OPERATIONS, uploads::OPERATIONS];
+
+/// Bytes of manifests kept in memory.
+const MANIFEST_CACHE_BYTES: u64 = 32 << 20;
+
+/// Buffers of 1 MiB for all uploads together.
+const UPLOAD_CHUNKS: usize = 32;
+
+/// The content of one installation. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Registry(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    blobs: Arc<dyn BlobStore>,
+    chunks: ChunkPool,
+    sessions: sessions::Sessions,
+    /// Manifest bytes by digest: immutable, so never stale. Rights are checked before it is asked.
+    bodies: Cache<Digest, Bytes>,
+}
+
+impl Registry {
+    /// A registry whose blobs are in `blobs`.
+    pub fn new(blobs: Arc<dyn BlobStore>) -> Registry {
+        let bodies = Cache::builder()
+            .max_capacity(MANIFEST_CACHE_BYTES)
+            .weigher(|_, body: &Bytes| u32::try_from(body.len()).unwrap_or(u32::MAX).saturating_add(256))
+            .build();
+        let chunks = ChunkPool::new(UPLOAD_CHUNKS);
+        Registry(Arc::new(Inner { blobs, chunks, sessions: sessions::Sessions::default(), bodies }))
+    }
+}
+
+/// What a registry client does to the images of a repository. A registry token's scope speaks of
+/// these words; policies speak of permissions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageRight {
+    /// Read manifests, blobs and tags.
+    Pull,
+    /// Upload blobs, put manifests and tags.
+    Push,
+    /// Delete manifests, blobs and tags.
+    Delete,
+}
+
+impl ImageRight {
+    /// The permission that it needs.
+    pub fn permission(self) -> Permission {
+        match self {
+            ImageRight::Pull => Permission::RepositoryRead,
+            ImageRight::Push | ImageRight::Delete => Permission::RepositoryUpdate,
+        }
+    }
+
+    /// The action in a registry token's scope.
+    pub fn action(self) -> &'static str {
+        match self {
+            ImageRight::Pull => "pull",
+            ImageRight::Push => "push",
+            ImageRight::Delete => "delete",
+        }
+    }
+}

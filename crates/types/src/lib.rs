@@ -26,3 +26,7 @@ pub struct Page {
     /// The last entry the caller has seen; the page starts behind it.
     pub last: Option<String>,
 }
+
+/// The one name of an operation: a face attaches it to its answer, for the metric and the log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OperationName(pub &'static str);

@@ -1,0 +1,313 @@
+//! `/api/v1/`: users, groups, auth tokens, repositories, tenancies.
+//!
+//! Only the control socket has a principal here so far; over the network every route answers 401.
+
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{FromRequestParts, Path, Query, Request};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{Router, delete, get, patch, post, put};
+use axum::{Json, RequestPartsExt};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use wharfinger_iam::auth_tokens::{self, AuthToken};
+use wharfinger_iam::groups::{self, Group};
+use wharfinger_iam::users::{self, User};
+use wharfinger_iam::{Ctx, Error as IamError, Founding, Iam, Listener, Tenancy, tenancies};
+use wharfinger_registry::repositories::{self, Repository, Visibility};
+use wharfinger_types::{Namespace, OperationName, Page, Permission, RepositoryName, Timestamp};
+
+use crate::error::Failure;
+
+/// Where the next page of a list starts, as Oracle Cloud names it.
+const NEXT_PAGE: HeaderName = HeaderName::from_static("opc-next-page");
+const DEFAULT_LIMIT: usize = 100;
+const MAX_LIMIT: usize = 1_000;
+
+pub(crate) fn router(iam: Iam) -> Router {
+    Router::new()
+        .route("/api/v1/users", named(get(list_users), "list_users").merge(named(post(create_user), "create_user")))
+        .route(
+            "/api/v1/users/{user}",
+            named(patch(update_user), "update_user").merge(named(delete(delete_user), "delete_user")),
+        )
+        .route(
+            "/api/v1/users/{user}/auth-tokens",
+            named(get(list_auth_tokens), "list_auth_tokens").merge(named(post(create_auth_token), "create_auth_token")),
+        )
+        .route("/api/v1/users/{user}/auth-tokens/{id}", named(delete(delete_auth_token), "delete_auth_token"))
+        .route("/api/v1/groups", named(post(create_group), "create_group"))
+        .route(
+            "/api/v1/groups/{group}/users/{user}",
+            named(put(add_user_to_group), "add_user_to_group")
+                .merge(named(delete(remove_user_from_group), "remove_user_from_group")),
+        )
+        .route(
+            "/api/v1/repositories",
+            named(get(list_repositories), "list_repositories")
+                .merge(named(post(create_repository), "create_repository")),
+        )
+        .route(
+            "/api/v1/repositories/{name}",
+            named(patch(update_repository), "update_repository")
+                .merge(named(delete(delete_repository), "delete_repository")),
+        )
+        .route("/api/v1/tenancies", named(post(create_tenancy), "create_tenancy"))
+        .with_state(iam)
+}
+
+type Routed = axum::routing::MethodRouter<Iam>;
+
+/// Gives the answers of a route the operation's name, for metric and log.
+fn named(route: Routed, operation: &'static str) -> Routed {
+    route.layer(middleware::from_fn(move |request: Request, next: Next| async move {
+        let mut response = next.run(request).await;
+        response.extensions_mut().insert(OperationName(operation));
+        response
+    }))
+}
+
+/// Who asks, and in which tenancy: the one named by `?tenancy=`, else the first.
+struct Caller {
+    ctx: Ctx,
+    tenancy: Tenancy,
+}
+
+#[derive(Deserialize)]
+struct TenancyQuery {
+    tenancy: Option<String>,
+}
+
+impl FromRequestParts<Iam> for Caller {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, iam: &Iam) -> Result<Self, Failure> {
+        let request = parts.extensions.get::<wharfinger_iam::Request>().cloned();
+        let request = request.filter(|request| request.listener == Listener::ControlSocket);
+        let ctx = iam.local_administrator(request.ok_or(IamError::Unauthenticated)?);
+        let Query(query): Query<TenancyQuery> = parts.extract().await?;
+        let tenancy = match query.tenancy {
+            Some(namespace) => ctx.tenancy(&namespace.parse::<Namespace>()?, Permission::UserInspect).await?,
+            None => tenancies::first(iam).await?,
+        };
+        Ok(Caller { ctx, tenancy })
+    }
+}
+
+type Answer = Result<Json<Value>, Failure>;
+type Body<T> = Result<Json<T>, JsonRejection>;
+
+fn time(microseconds: i64) -> String {
+    Timestamp(microseconds).to_string()
+}
+
+fn user_view(user: &User) -> Value {
+    json!({
+        "id": user.ocid,
+        "name": user.name,
+        "domain": user.domain,
+        "lifecycleState": if user.is_active { "ACTIVE" } else { "INACTIVE" },
+        "timeCreated": time(user.created_at),
+    })
+}
+
+fn group_view(group: &Group) -> Value {
+    json!({ "id": group.ocid, "name": group.name, "domain": group.domain, "timeCreated": time(group.created_at) })
+}
+
+fn membership_view(group: &Group, user: &User) -> Value {
+    json!({ "groupId": group.ocid, "groupName": group.name, "userId": user.ocid, "userName": user.name })
+}
+
+fn auth_token_view(token: &AuthToken) -> Value {
+    json!({ "id": token.ocid, "description": token.description, "timeCreated": time(token.created_at) })
+}
+
+fn repository_view(tenancy: &Tenancy, repository: &Repository, state: &str) -> Value {
+    json!({
+        "id": repository.ocid,
+        "displayName": repository.name,
+        "namespace": tenancy.namespace,
+        "compartmentId": repository.compartment,
+        "isPublic": repository.is_public,
+        "createdBy": repository.created_by,
+        "lifecycleState": state,
+        "timeCreated": time(repository.created_at),
+    })
+}
+
+fn with(mut view: Value, field: &str, value: impl Into<Value>) -> Value {
+    if let Some(fields) = view.as_object_mut() {
+        fields.insert(field.to_owned(), value.into());
+    }
+    view
+}
+
+#[derive(Deserialize)]
+struct PageQuery {
+    limit: Option<usize>,
+    page: Option<String>,
+}
+
+impl PageQuery {
+    fn page(self) -> Result<Page, Failure> {
+        let last = self.page;
+        if last.as_deref().is_some_and(|last| last.contains('\0') || last.len() > 512) {
+            let remedy = "use the `opc-next-page` header of the answer before";
+            return Err(IamError::Invalid { field: "page", value: String::new(), remedy }.into());
+        }
+        Ok(Page { limit: self.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT), last })
+    }
+}
+
+type PageParameters = Result<Query<PageQuery>, QueryRejection>;
+
+/// A page, with the header that leads to the next one when it is full.
+fn page_of(views: Vec<Value>, limit: usize, next: Option<String>) -> Response {
+    let is_full = views.len() >= limit;
+    let mut response = Json(views).into_response();
+    if let Some(next) = next.filter(|_| is_full)
+        && let Ok(next) = HeaderValue::from_str(&next)
+    {
+        response.headers_mut().insert(NEXT_PAGE, next);
+    }
+    response
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NameBody {
+    name: String,
+}
+
+async fn create_user(caller: Caller, body: Body<NameBody>) -> Answer {
+    let Json(body) = body?;
+    let user = users::create_user(&caller.ctx, &caller.tenancy, &body.name).await?;
+    Ok(Json(user_view(&user)))
+}
+
+async fn list_users(caller: Caller, page: PageParameters) -> Result<Response, Failure> {
+    let page = page?.0.page()?;
+    let users = users::list_users(&caller.ctx, &caller.tenancy, &page).await?;
+    let next = users.last().map(|user| format!("{}/{}", user.domain, user.name));
+    Ok(page_of(users.iter().map(user_view).collect(), page.limit, next))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct UpdateUserBody {
+    is_active: bool,
+}
+
+async fn update_user(caller: Caller, Path(user): Path<String>, body: Body<UpdateUserBody>) -> Answer {
+    let Json(body) = body?;
+    let user = users::update_user(&caller.ctx, &caller.tenancy, &user, body.is_active).await?;
+    Ok(Json(user_view(&user)))
+}
+
+async fn delete_user(caller: Caller, Path(user): Path<String>) -> Answer {
+    let user = users::delete_user(&caller.ctx, &caller.tenancy, &user).await?;
+    Ok(Json(with(user_view(&user), "lifecycleState", "DELETED")))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CreateAuthTokenBody {
+    description: String,
+}
+
+async fn create_auth_token(caller: Caller, Path(user): Path<String>, body: Body<CreateAuthTokenBody>) -> Answer {
+    let Json(body) = body?;
+    let (token, secret) =
+        auth_tokens::create_auth_token(&caller.ctx, &caller.tenancy, &user, &body.description).await?;
+    Ok(Json(with(auth_token_view(&token), "token", secret.reveal())))
+}
+
+async fn list_auth_tokens(caller: Caller, Path(user): Path<String>) -> Answer {
+    let tokens = auth_tokens::list_auth_tokens(&caller.ctx, &caller.tenancy, &user).await?;
+    Ok(Json(tokens.iter().map(auth_token_view).collect()))
+}
+
+async fn delete_auth_token(caller: Caller, Path((user, id)): Path<(String, String)>) -> Answer {
+    auth_tokens::delete_auth_token(&caller.ctx, &caller.tenancy, &user, &id).await?;
+    Ok(Json(json!({ "id": id, "lifecycleState": "DELETED" })))
+}
+
+async fn create_group(caller: Caller, body: Body<NameBody>) -> Answer {
+    let Json(body) = body?;
+    let group = groups::create_group(&caller.ctx, &caller.tenancy, &body.name).await?;
+    Ok(Json(group_view(&group)))
+}
+
+async fn add_user_to_group(caller: Caller, Path((group, user)): Path<(String, String)>) -> Answer {
+    let (group, user) = groups::add_user_to_group(&caller.ctx, &caller.tenancy, &group, &user).await?;
+    Ok(Json(membership_view(&group, &user)))
+}
+
+async fn remove_user_from_group(caller: Caller, Path((group, user)): Path<(String, String)>) -> Answer {
+    let (group, user) = groups::remove_user_from_group(&caller.ctx, &caller.tenancy, &group, &user).await?;
+    Ok(Json(with(membership_view(&group, &user), "lifecycleState", "DELETED")))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct CreateRepositoryBody {
+    display_name: String,
+    #[serde(default)]
+    is_public: bool,
+}
+
+fn visibility(is_public: bool) -> Visibility {
+    if is_public { Visibility::Public } else { Visibility::Private }
+}
+
+async fn create_repository(caller: Caller, body: Body<CreateRepositoryBody>) -> Answer {
+    let Json(body) = body?;
+    let name: RepositoryName = body.display_name.parse()?;
+    let repository =
+        repositories::create_repository(&caller.ctx, &caller.tenancy, &name, visibility(body.is_public)).await?;
+    Ok(Json(repository_view(&caller.tenancy, &repository, "AVAILABLE")))
+}
+
+async fn list_repositories(caller: Caller, page: PageParameters) -> Result<Response, Failure> {
+    let page = page?.0.page()?;
+    let repositories = repositories::list_repositories(&caller.ctx, &caller.tenancy, &page).await?;
+    let next = repositories.last().map(|repository| repository.name.clone());
+    let views = repositories.iter().map(|repository| repository_view(&caller.tenancy, repository, "AVAILABLE"));
+    Ok(page_of(views.collect(), page.limit, next))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct UpdateRepositoryBody {
+    is_public: bool,
+}
+
+async fn update_repository(caller: Caller, Path(name): Path<String>, body: Body<UpdateRepositoryBody>) -> Answer {
+    let Json(body) = body?;
+    let name: RepositoryName = name.parse()?;
+    let repository =
+        repositories::update_repository(&caller.ctx, &caller.tenancy, &name, visibility(body.is_public)).await?;
+    Ok(Json(repository_view(&caller.tenancy, &repository, "AVAILABLE")))
+}
+
+async fn delete_repository(caller: Caller, Path(name): Path<String>) -> Answer {
+    let name: RepositoryName = name.parse()?;
+    let repository = repositories::delete_repository(&caller.ctx, &caller.tenancy, &name).await?;
+    Ok(Json(repository_view(&caller.tenancy, &repository, "DELETED")))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CreateTenancyBody {
+    name: String,
+    namespace: Option<String>,
+}
+
+async fn create_tenancy(caller: Caller, body: Body<CreateTenancyBody>) -> Result<Json<Founding>, Failure> {
+    let Json(body) = body?;
+    let namespace = body.namespace.map(|namespace| namespace.parse::<Namespace>()).transpose()?;
+    Ok(Json(tenancies::create_tenancy(&caller.ctx, &body.name, namespace).await?))
+}

@@ -1,0 +1,92 @@
+//! Credentials of a request, and the challenge to one that lacks them (RFC 6750, RFC 7617).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::request::Parts;
+use http::{StatusCode, header};
+use wharfinger_iam::{Ctx, Iam, Listener, SERVICE};
+
+use crate::error::Failure;
+use crate::{BaseUrl, TOKEN_PATH};
+
+/// What a request shows of itself.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Credentials {
+    /// Nothing, or an empty name and password, as some clients send.
+    None,
+    /// A user name and a password.
+    Basic(String, String),
+    /// A registry token.
+    Bearer(String),
+}
+
+/// Reads the `Authorization` header. Two of them are refused: which one counts would be a guess.
+pub(crate) fn credentials(parts: &Parts) -> Result<Credentials, Failure> {
+    let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(Credentials::None) };
+    if values.next().is_some() {
+        return Err(Failure::new(StatusCode::BAD_REQUEST, "UNAUTHORIZED", "more than one Authorization header: send one"));
+    }
+    let malformed = || {
+        let message = "the Authorization header is malformed: expected `Basic <base64 of name:password>` or `Bearer <token>`";
+        Failure::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message)
+    };
+    let (scheme, rest) = value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or_else(malformed)?;
+    let rest = rest.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Ok(Credentials::Bearer(rest.to_owned()));
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Err(malformed());
+    }
+    let decoded = STANDARD.decode(rest).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(malformed)?;
+    let (name, password) = decoded.split_once(':').ok_or_else(malformed)?;
+    if name.is_empty() && password.is_empty() {
+        return Ok(Credentials::None);
+    }
+    Ok(Credentials::Basic(name.to_owned(), password.to_owned()))
+}
+
+/// What the server attached to the request when it came in.
+pub(crate) fn incoming(parts: &Parts) -> Result<wharfinger_iam::Request, Failure> {
+    let incoming = parts.extensions.get::<wharfinger_iam::Request>().cloned();
+    incoming.ok_or_else(|| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", "request without context"))
+}
+
+/// The context of a request, by its credentials.
+pub(crate) async fn authenticate(iam: &Iam, parts: &Parts) -> Result<Ctx, Failure> {
+    let incoming = incoming(parts)?;
+    if incoming.listener == Listener::ControlSocket {
+        return Ok(iam.local_administrator(incoming));
+    }
+    match credentials(parts)? {
+        Credentials::None => Ok(iam.anonymous(incoming)),
+        Credentials::Basic(name, password) => Ok(iam.login(incoming, &name, &password).await?),
+        Credentials::Bearer(token) => Ok(iam.bearer(incoming, &token).await?),
+    }
+}
+
+/// How to get in: exactly one challenge, every value quoted, none empty. Some clients read no other form.
+#[derive(Debug)]
+pub(crate) struct Challenge {
+    base_url: String,
+    scope: Option<String>,
+}
+
+impl Challenge {
+    pub(crate) fn new(parts: &Parts, scope: Option<String>) -> Challenge {
+        let base_url = parts.extensions.get::<BaseUrl>().map(|url| url.0.clone()).unwrap_or_default();
+        Challenge { base_url, scope }
+    }
+
+    pub(crate) fn render(&self, error: Option<&str>) -> String {
+        let mut text = format!(r#"Bearer realm="{}{TOKEN_PATH}",service="{SERVICE}""#, self.base_url);
+        if let Some(scope) = &self.scope {
+            text.push_str(&format!(r#",scope="{scope}""#));
+        }
+        if let Some(error) = error {
+            text.push_str(&format!(r#",error="{error}""#));
+        }
+        text
+    }
+}

@@ -1,0 +1,187 @@
+//! The context of a request: who asks, when, from where, within which cap.
+
+use std::net::IpAddr;
+
+use wharfinger_audit::Origin;
+use wharfinger_metastore::{Args, FromRow, Statement, Store};
+use wharfinger_types::{Namespace, Permission, Timestamp};
+
+use crate::{Cap, Decision, Error, Iam, Target, Tenancy, decision, tenancies};
+
+/// Which door a request came through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listener {
+    /// The address that everybody may reach.
+    Network,
+    /// The socket in the data directory, which only its owner may open.
+    ControlSocket,
+}
+
+/// What is known of a request before anybody looked at its credentials.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Its id, for log, audit record and answer.
+    pub id: String,
+    /// When it came in; every time it writes is this one.
+    pub now: Timestamp,
+    /// Where it came from; `None` for the control socket.
+    pub client_address: Option<IpAddr>,
+    /// The door it came through.
+    pub listener: Listener,
+}
+
+/// A logged-in user, as the database had it when the request came in.
+#[derive(Debug, Clone)]
+pub struct UserPrincipal {
+    /// The user's OCID.
+    pub ocid: String,
+    /// The user's name without namespace and domain.
+    pub name: String,
+    /// The user's tenancy.
+    pub tenancy_id: i64,
+    /// Whether the user is in the tenancy's Administrators group.
+    pub is_administrator: bool,
+    /// OCID of the credential that was shown.
+    pub credential: String,
+}
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub enum Principal {
+    /// Nobody logged in.
+    Anonymous,
+    /// A user with a good credential.
+    User(UserPrincipal),
+    /// Whoever may open the control socket: the owner of the data directory.
+    LocalAdministrator,
+}
+
+/// A row that can be had only together with a right on it.
+pub trait Protected: FromRow + Send {
+    /// What the right is checked on.
+    fn target(&self) -> Target;
+}
+
+/// The first argument of every service function.
+#[derive(Debug, Clone)]
+pub struct Ctx {
+    iam: Iam,
+    principal: Principal,
+    cap: Cap,
+    request: Request,
+}
+
+impl Ctx {
+    pub(crate) fn new(iam: Iam, principal: Principal, cap: Cap, request: Request) -> Ctx {
+        Ctx { iam, principal, cap, request }
+    }
+
+    /// Who asks.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// When the request came in.
+    pub fn now(&self) -> Timestamp {
+        self.request.now
+    }
+
+    /// The store, for the writes and reads of services.
+    pub fn store(&self) -> &Store {
+        self.iam.store()
+    }
+
+    /// Identity, for services that act on it.
+    pub fn iam(&self) -> &Iam {
+        &self.iam
+    }
+
+    /// The origin of audit records.
+    pub fn origin(&self) -> Origin {
+        let (principal_id, principal_name) = match &self.principal {
+            Principal::Anonymous => ("anonymous", "anonymous"),
+            Principal::LocalAdministrator => ("local-administrator", "local administrator"),
+            Principal::User(user) => (user.ocid.as_str(), user.name.as_str()),
+        };
+        Origin {
+            principal_id: principal_id.to_owned(),
+            principal_name: principal_name.to_owned(),
+            request_id: self.request.id.clone(),
+            client_address: self.request.client_address,
+            at: self.request.now,
+        }
+    }
+
+    /// Whether the principal has `permission` on `target`. For lists, which leave out what it can't see;
+    /// everything else goes through [`Ctx::require`] or [`Ctx::lookup`].
+    pub fn allows(&self, permission: Permission, target: Target) -> bool {
+        matches!(decision::decide(&self.principal, permission, target), Decision::Allowed(_))
+    }
+
+    /// Checks `permission` on `target`, and logs the reason.
+    pub fn require(&self, permission: Permission, target: Target) -> Result<(), Error> {
+        match decision::decide(&self.principal, permission, target) {
+            Decision::Allowed(reason) => {
+                tracing::debug!(permission = permission.as_str(), reason, "allowed");
+                Ok(())
+            }
+            Decision::Denied => Err(self.refuse(permission)),
+        }
+    }
+
+    /// Refuses as for a resource that is not there.
+    pub fn refuse(&self, permission: Permission) -> Error {
+        tracing::info!(permission = permission.as_str(), principal = self.origin().principal_id, "denied: no rule allows it");
+        match self.principal {
+            Principal::Anonymous => Error::Unauthenticated,
+            Principal::User(_) | Principal::LocalAdministrator => Error::Denied { permission },
+        }
+    }
+
+    /// Checks that `action` on the resource stays within what the registry token was asked for.
+    pub fn within_cap(&self, kind: &str, name: &impl std::fmt::Display, action: &'static str) -> Result<(), Error> {
+        if self.cap == Cap::None || self.cap.covers(kind, &name.to_string(), action) {
+            return Ok(());
+        }
+        // With no login at all, more scope would not help: a log-in would.
+        match self.principal {
+            Principal::Anonymous => Err(Error::Unauthenticated),
+            _ => Err(Error::BeyondCap { name: name.to_string(), action }),
+        }
+    }
+
+    /// The tenancy of `namespace`, without any right on it: what hangs below it is checked.
+    /// An unknown namespace is refused like one without right, except to the local administrator.
+    pub async fn tenancy(&self, namespace: &Namespace, permission: Permission) -> Result<Tenancy, Error> {
+        match tenancies::by_namespace(&self.iam, namespace).await? {
+            Some(tenancy) => Ok(tenancy),
+            None if matches!(self.principal, Principal::LocalAdministrator) => {
+                Err(Error::NotFound { what: "tenancy", name: namespace.to_string() })
+            }
+            None => Err(self.refuse(permission)),
+        }
+    }
+
+    /// Looks a resource of `tenancy_id` up and checks `permission` on it. One that is not there is
+    /// refused like one without right, unless the principal would have the right anywhere in the
+    /// tenancy: then it is [`Error::NotFound`] with the given words.
+    pub async fn lookup<R: Protected>(
+        &self,
+        statement: &'static Statement,
+        args: Args<'_>,
+        permission: Permission,
+        tenancy_id: i64,
+        what: (&'static str, &str),
+    ) -> Result<R, Error> {
+        match self.store().opt::<R>(statement, args).await? {
+            Some(row) => {
+                self.require(permission, row.target())?;
+                Ok(row)
+            }
+            None if self.allows(permission, Target::tenancy(tenancy_id)) => {
+                Err(Error::NotFound { what: what.0, name: what.1.to_owned() })
+            }
+            None => Err(self.refuse(permission)),
+        }
+    }
+}

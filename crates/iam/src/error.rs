@@ -1,0 +1,119 @@
+//! What can go wrong in identity, and how much of it the caller may know.
+
+use wharfinger_types::{ErrorKind, Permission};
+
+/// Why a log-in failed. For log and audit only: the caller gets one text for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LoginFailure {
+    /// The user name has not the form `<namespace>/<user>` or `<namespace>/<domain>/<user>`.
+    #[error("user name without namespace")]
+    UsernameForm,
+    /// No such user.
+    #[error("no such user")]
+    UnknownUser,
+    /// The user has no auth token.
+    #[error("user has no auth token")]
+    NoAuthToken,
+    /// The password is none of the user's auth tokens.
+    #[error("password is none of the user's auth tokens")]
+    WrongPassword,
+    /// The user is switched off.
+    #[error("user is inactive")]
+    Inactive,
+    /// The registry token is not one of ours, was altered, or is of a key no longer used.
+    #[error("registry token is not valid")]
+    InvalidToken,
+    /// The registry token has expired.
+    #[error("registry token has expired")]
+    ExpiredToken,
+    /// The credential that the registry token was made with is gone.
+    #[error("the credential behind the registry token is gone")]
+    RevokedCredential,
+}
+
+/// An error of identity and access.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody is logged in, and anonymous access does not reach this.
+    #[error("log in first: this needs credentials")]
+    Unauthenticated,
+    /// The credentials are not good.
+    #[error("log-in failed: check that the user name is `<namespace>/<user>` or `<namespace>/<domain>/<user>`, that the password is an auth token (not a console password), and that the user is active")]
+    LoginFailed(LoginFailure),
+    /// The principal has no right to it, or it is not there: the two look alike to such a one.
+    #[error("access denied, or no such resource")]
+    Denied {
+        /// What was asked for.
+        permission: Permission,
+    },
+    /// The registry token was asked for a narrower scope than this needs.
+    #[error("the registry token does not cover `{action}` on `{name}`: ask for a token with that scope")]
+    BeyondCap {
+        /// The image name or catalog.
+        name: String,
+        /// The action that the token lacks.
+        action: &'static str,
+    },
+    /// It is not there, told to one who would have the right to it.
+    #[error("{what} `{name}` does not exist")]
+    NotFound {
+        /// The kind of resource.
+        what: &'static str,
+        /// Its name or id as given.
+        name: String,
+    },
+    /// The name is in use.
+    #[error("{what} `{name}` already exists: choose another name")]
+    NameTaken {
+        /// The kind of resource.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// The change does not fit the state of the resource.
+    #[error("{0}")]
+    Conflict(String),
+    /// A field of the request is wrong.
+    #[error("{field} `{value}` is not valid: {remedy}")]
+    Invalid {
+        /// The field's name.
+        field: &'static str,
+        /// What was given, cut to a bearable length.
+        value: String,
+        /// What would be right.
+        remedy: &'static str,
+    },
+    /// The operating system gave no random bytes.
+    #[error("no randomness from the operating system")]
+    Random(#[source] getrandom::Error),
+    /// A registry token could not be signed.
+    #[error("signing a registry token failed")]
+    Signing(#[source] jsonwebtoken::errors::Error),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] wharfinger_metastore::Error),
+}
+
+impl Error {
+    /// The class of the error, by which a face chooses the status.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Error::Unauthenticated | Error::LoginFailed(_) => ErrorKind::Unauthenticated,
+            Error::Denied { .. } | Error::BeyondCap { .. } => ErrorKind::Denied,
+            Error::NotFound { .. } => ErrorKind::NotFound,
+            Error::NameTaken { .. } | Error::Conflict(_) => ErrorKind::Conflict,
+            Error::Invalid { .. } => ErrorKind::Invalid,
+            Error::Random(_) | Error::Signing(_) => ErrorKind::Internal,
+            Error::Store(error) => store_kind(error),
+        }
+    }
+}
+
+/// The class of a store error that no service has turned into one of its own.
+fn store_kind(error: &wharfinger_metastore::Error) -> ErrorKind {
+    use wharfinger_metastore::Error as Store;
+    match error {
+        Store::Unavailable { .. } | Store::Closed | Store::OutcomeUnknown { .. } => ErrorKind::Unavailable,
+        _ => ErrorKind::Internal,
+    }
+}

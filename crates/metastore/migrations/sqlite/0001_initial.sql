@@ -1,0 +1,181 @@
+-- Times are microseconds since the epoch. OCIDs are the names that leave the database; ids never do.
+
+CREATE TABLE tenancy (
+    id INTEGER PRIMARY KEY,
+    ocid TEXT NOT NULL UNIQUE,
+    namespace TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL UNIQUE,
+    region TEXT NOT NULL,
+    region_key TEXT NOT NULL,
+    create_on_first_push INTEGER NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE compartment (
+    id INTEGER PRIMARY KEY,
+    ocid TEXT NOT NULL UNIQUE,
+    tenancy_id INTEGER NOT NULL REFERENCES tenancy (id) ON DELETE RESTRICT,
+    parent_id INTEGER REFERENCES compartment (id) ON DELETE RESTRICT,
+    name TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+-- A tenancy has one root, and names are unique below a parent.
+CREATE UNIQUE INDEX compartment_root ON compartment (tenancy_id) WHERE parent_id IS NULL;
+CREATE UNIQUE INDEX compartment_name ON compartment (parent_id, name);
+
+CREATE TABLE identity_domain (
+    id INTEGER PRIMARY KEY,
+    ocid TEXT NOT NULL UNIQUE,
+    tenancy_id INTEGER NOT NULL REFERENCES tenancy (id) ON DELETE RESTRICT,
+    name TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    UNIQUE (tenancy_id, name)
+) STRICT;
+
+CREATE TABLE user_account (
+    id INTEGER PRIMARY KEY,
+    ocid TEXT NOT NULL UNIQUE,
+    tenancy_id INTEGER NOT NULL REFERENCES tenancy (id) ON DELETE RESTRICT,
+    domain_id INTEGER NOT NULL REFERENCES identity_domain (id) ON DELETE RESTRICT,
+    name TEXT NOT NULL,
+    is_active INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    UNIQUE (domain_id, name)
+) STRICT;
+CREATE INDEX user_account_by_tenancy ON user_account (tenancy_id, name);
+
+CREATE TABLE user_group (
+    id INTEGER PRIMARY KEY,
+    ocid TEXT NOT NULL UNIQUE,
+    tenancy_id INTEGER NOT NULL REFERENCES tenancy (id) ON DELETE RESTRICT,
+    domain_id INTEGER NOT NULL REFERENCES identity_domain (id) ON DELETE RESTRICT,
+    name TEXT NOT NULL,
+    is_administrators INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    UNIQUE (domain_id, name)
+) STRICT;
+CREATE UNIQUE INDEX user_group_administrators ON user_group (tenancy_id) WHERE is_administrators;
+
+CREATE TABLE membership (
+    group_id INTEGER NOT NULL REFERENCES user_group (id) ON DELETE RESTRICT,
+    user_id INTEGER NOT NULL REFERENCES user_account (id) ON DELETE RESTRICT,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (user_id, group_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX membership_by_group ON membership (group_id);
+
+-- The hash is SHA-256 of a random secret; the secret itself is shown once and never stored.
+CREATE TABLE auth_token (
+    id INTEGER PRIMARY KEY,
+    ocid TEXT NOT NULL UNIQUE,
+    user_id INTEGER NOT NULL REFERENCES user_account (id) ON DELETE RESTRICT,
+    description TEXT NOT NULL,
+    hash BLOB NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX auth_token_by_user ON auth_token (user_id);
+
+CREATE TABLE token_key (
+    kid TEXT PRIMARY KEY,
+    secret BLOB NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE repository (
+    id INTEGER PRIMARY KEY,
+    ocid TEXT NOT NULL UNIQUE,
+    tenancy_id INTEGER NOT NULL REFERENCES tenancy (id) ON DELETE RESTRICT,
+    compartment_id INTEGER NOT NULL REFERENCES compartment (id) ON DELETE RESTRICT,
+    name TEXT NOT NULL,
+    is_public INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    deleted_at INTEGER
+) STRICT;
+-- A deleted repository frees its name at once.
+CREATE UNIQUE INDEX repository_live_name ON repository (tenancy_id, name) WHERE deleted_at IS NULL;
+CREATE INDEX repository_public_name ON repository (tenancy_id, name) WHERE deleted_at IS NULL AND is_public;
+
+-- Which object holds the bytes of a digest. Object ids are never used again.
+CREATE TABLE blob (
+    id INTEGER PRIMARY KEY,
+    digest TEXT NOT NULL UNIQUE,
+    object TEXT NOT NULL UNIQUE,
+    size_bytes INTEGER NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+-- A repository reads a blob through its own link only.
+CREATE TABLE link (
+    repository_id INTEGER NOT NULL REFERENCES repository (id) ON DELETE RESTRICT,
+    blob_id INTEGER NOT NULL REFERENCES blob (id) ON DELETE RESTRICT,
+    renewed_at INTEGER NOT NULL,
+    hidden_at INTEGER,
+    PRIMARY KEY (repository_id, blob_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX link_by_blob ON link (blob_id);
+
+CREATE TABLE upload (
+    id INTEGER PRIMARY KEY,
+    uuid TEXT NOT NULL UNIQUE,
+    repository_id INTEGER NOT NULL REFERENCES repository (id) ON DELETE RESTRICT,
+    object TEXT NOT NULL UNIQUE,
+    offset_bytes INTEGER NOT NULL,
+    algorithm TEXT NOT NULL,
+    hash_state BLOB NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX upload_by_repository ON upload (repository_id);
+
+CREATE TABLE manifest (
+    id INTEGER PRIMARY KEY,
+    repository_id INTEGER NOT NULL REFERENCES repository (id) ON DELETE RESTRICT,
+    digest TEXT NOT NULL,
+    media_type TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    hidden_at INTEGER,
+    UNIQUE (repository_id, digest)
+) STRICT;
+
+-- Exact bytes, apart from the row that look-ups read.
+CREATE TABLE manifest_body (
+    manifest_id INTEGER PRIMARY KEY REFERENCES manifest (id) ON DELETE RESTRICT,
+    body BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE manifest_blob (
+    manifest_id INTEGER NOT NULL REFERENCES manifest (id) ON DELETE RESTRICT,
+    repository_id INTEGER NOT NULL,
+    blob_id INTEGER NOT NULL,
+    PRIMARY KEY (manifest_id, blob_id),
+    FOREIGN KEY (repository_id, blob_id) REFERENCES link (repository_id, blob_id) ON DELETE RESTRICT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX manifest_blob_by_link ON manifest_blob (repository_id, blob_id);
+
+CREATE TABLE manifest_child (
+    manifest_id INTEGER NOT NULL REFERENCES manifest (id) ON DELETE RESTRICT,
+    child_id INTEGER NOT NULL REFERENCES manifest (id) ON DELETE RESTRICT,
+    PRIMARY KEY (manifest_id, child_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX manifest_child_by_child ON manifest_child (child_id);
+
+CREATE TABLE tag (
+    repository_id INTEGER NOT NULL REFERENCES repository (id) ON DELETE RESTRICT,
+    name TEXT NOT NULL,
+    manifest_id INTEGER NOT NULL REFERENCES manifest (id) ON DELETE RESTRICT,
+    created_by TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (repository_id, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tag_by_manifest ON tag (manifest_id);
+
+CREATE TABLE audit_record (
+    id INTEGER PRIMARY KEY,
+    tenancy_id INTEGER NOT NULL REFERENCES tenancy (id) ON DELETE RESTRICT,
+    recorded_at INTEGER NOT NULL,
+    operation TEXT NOT NULL,
+    record TEXT NOT NULL
+) STRICT;
+CREATE INDEX audit_record_by_tenancy ON audit_record (tenancy_id, id);

@@ -1,0 +1,259 @@
+//! SQLite: one writer connection that commits in groups, and a stack of readers.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::operation::Promise;
+use crate::queue::{Job, Queue};
+use crate::statement::{Args, Columns, FromRow, Row, Statement};
+use crate::tx::{Engine, Tx};
+use crate::{Cause, Error};
+
+/// The most bodies that share one COMMIT.
+const BATCH: usize = 256;
+/// How long to wait for another process that holds the write lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Prepared statements kept by each connection; more than the program has.
+const CACHED_STATEMENTS: usize = 256;
+
+/// Opens the file for writing and makes it if it is not there.
+pub(crate) fn open_writer(path: &Path) -> Result<Connection, Error> {
+    let connection = Connection::open(path).map_err(unavailable)?;
+    prepare_connection(&connection, 64 * 1024).map_err(unavailable)?;
+    // Survives in the file, so readers need not ask for it.
+    connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))
+        .map_err(unavailable)?;
+    connection
+        .pragma_update(None, "synchronous", "FULL")
+        .map_err(unavailable)?;
+    Ok(connection)
+}
+
+fn open_reader(path: &Path) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(unavailable)?;
+    prepare_connection(&connection, 8 * 1024).map_err(unavailable)?;
+    Ok(connection)
+}
+
+fn prepare_connection(connection: &Connection, cache_kib: i64) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "cache_size", -cache_kib)?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")
+}
+
+/// The writer thread: everything queued is one transaction, one savepoint a body.
+pub(crate) fn write(connection: &Connection, queue: &Queue) {
+    let mut synced = Promise::Durable;
+    queue.serve(BATCH, |mut jobs| {
+        let outcome = commit_batch(connection, &mut synced, &mut jobs).map_err(|failure| {
+            tracing::error!(error = ?failure.cause, bodies = jobs.len(), "metadata transaction failed");
+            roll_back(connection);
+            failure.answer
+        });
+        for job in jobs {
+            job.answer(outcome.clone());
+        }
+    });
+}
+
+/// Why a whole batch failed, for the log, and what its callers are told.
+struct BatchFailure {
+    cause: Cause,
+    answer: Error,
+}
+
+impl From<rusqlite::Error> for BatchFailure {
+    fn from(cause: rusqlite::Error) -> Self {
+        Self {
+            cause: Arc::new(cause),
+            answer: Error::CommitFailed,
+        }
+    }
+}
+
+fn commit_batch(
+    connection: &Connection,
+    synced: &mut Promise,
+    jobs: &mut [Box<dyn Job>],
+) -> Result<(), BatchFailure> {
+    // Left open only by a panic outside a body.
+    roll_back(connection);
+    let durable = jobs
+        .iter()
+        .any(|job| job.operation().promise == Promise::Durable);
+    let promise = if durable {
+        Promise::Durable
+    } else {
+        Promise::Relaxed
+    };
+    if *synced != promise {
+        let level = if durable { "FULL" } else { "NORMAL" };
+        // Ignored inside a transaction, so it is set before.
+        connection.pragma_update(None, "synchronous", level)?;
+        *synced = promise;
+    }
+    command(connection, "BEGIN IMMEDIATE").map_err(|error| {
+        let is_busy = error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
+        let mut failure = BatchFailure::from(error);
+        if is_busy {
+            failure.answer = Error::Unavailable(Arc::clone(&failure.cause));
+        }
+        failure
+    })?;
+    for job in jobs {
+        run_body(connection, job.as_mut())?;
+    }
+    command(connection, "COMMIT").map_err(|error| {
+        let is_io = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
+        let mut failure = BatchFailure::from(error);
+        if is_io {
+            // What reached the log before its sync failed may be found there after a restart.
+            failure.answer = Error::OutcomeUnknown;
+        }
+        failure
+    })
+}
+
+fn run_body(connection: &Connection, job: &mut dyn Job) -> rusqlite::Result<()> {
+    command(connection, "SAVEPOINT body")?;
+    let mut tx = Tx::new(job.operation(), Engine::Sqlite(connection));
+    // A full disk and its like end the whole transaction: RELEASE then fails, and so does the batch.
+    if !job.run(&mut tx) {
+        command(connection, "ROLLBACK TO body")?;
+    }
+    command(connection, "RELEASE body")
+}
+
+fn roll_back(connection: &Connection) {
+    if connection.is_autocommit() {
+        return;
+    }
+    if let Err(error) = command(connection, "ROLLBACK") {
+        tracing::error!(error = ?error, "metadata rollback failed");
+    }
+}
+
+fn command(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}
+
+/// Read connections that nobody uses at the moment; a reader takes one and puts it back.
+pub(crate) struct Readers {
+    path: PathBuf,
+    /// `None` once closed. No limit: a read never awaits, so there are no more than threads.
+    idle: Mutex<Option<Vec<Connection>>>,
+}
+
+impl Readers {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            idle: Mutex::new(Some(Vec::new())),
+        }
+    }
+
+    pub(crate) fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let idle = self.lock().as_mut().ok_or(Error::Closed)?.pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => open_reader(&self.path)?,
+        };
+        let result = read(&connection);
+        if let Some(idle) = self.lock().as_mut() {
+            idle.push(connection);
+        }
+        result
+    }
+
+    pub(crate) fn close(&self) {
+        self.lock().take();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Connection>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(crate) fn execute(
+    connection: &Connection,
+    statement: &Statement,
+    args: Args<'_>,
+) -> Result<u64, Error> {
+    let run = || {
+        connection
+            .prepare_cached(statement.sqlite)?
+            .execute(&*params(args))
+    };
+    let changed = run().map_err(|error| classify(statement.name, error))?;
+    Ok(changed as u64)
+}
+
+pub(crate) fn query<T: FromRow>(
+    connection: &Connection,
+    statement: &Statement,
+    args: Args<'_>,
+    most: usize,
+) -> Result<Vec<T>, Error> {
+    let failed = |error| classify(statement.name, error);
+    let mut prepared = connection
+        .prepare_cached(statement.sqlite)
+        .map_err(failed)?;
+    let mut rows = prepared.query(&*params(args)).map_err(failed)?;
+    let mut found = Vec::new();
+    while found.len() < most {
+        let Some(row) = rows.next().map_err(failed)? else {
+            break;
+        };
+        if found.len() < most {
+            let row = Row {
+                statement: statement.name,
+                columns: Columns::Sqlite(row),
+            };
+            found.push(T::from_row(&row)?);
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) fn script(connection: &Connection, sql: &str) -> Result<(), Error> {
+    connection
+        .execute_batch(sql)
+        .map_err(|error| classify("script", error))
+}
+
+fn params<'a>(args: Args<'a>) -> Vec<&'a dyn rusqlite::ToSql> {
+    args.iter()
+        .map(|arg| *arg as &dyn rusqlite::ToSql)
+        .collect()
+}
+
+fn unavailable(error: rusqlite::Error) -> Error {
+    Error::Unavailable(Arc::new(error))
+}
+
+fn classify(statement: &'static str, error: rusqlite::Error) -> Error {
+    let rusqlite::Error::SqliteFailure(failure, Some(message)) = &error else {
+        return Error::sql(statement, error);
+    };
+    // "UNIQUE constraint failed: repository.tenancy_id, repository.name"
+    let (what, subject) = message.split_once(" constraint failed").unwrap_or_default();
+    let constraint = subject.trim_start_matches(": ").to_owned();
+    match (failure.code, what) {
+        (ErrorCode::ConstraintViolation, "UNIQUE") => Error::Unique { constraint },
+        (ErrorCode::ConstraintViolation, "FOREIGN KEY") => Error::ForeignKey { statement },
+        (ErrorCode::ConstraintViolation, "CHECK") => Error::Check { constraint },
+        (ErrorCode::DatabaseBusy, _) => unavailable(error),
+        _ => Error::sql(statement, error),
+    }
+}

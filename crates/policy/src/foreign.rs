@@ -1,0 +1,86 @@
+//! Names that Oracle Cloud knows and the registry does not serve: a statement about them is valid and
+//! grants nothing here, so that a tenancy's policies can be brought over as they are.
+
+/// Resource types and families.
+#[rustfmt::skip]
+pub(crate) const RESOURCES: &[&str] = &[
+    // Families.
+    "autonomous-database-family", "api-gateway-family", "bastion-family", "cloud-guard-family",
+    "cluster-family", "compute-management-family", "data-catalog-family", "data-safe-family",
+    "data-science-family", "database-family", "database-management-family", "dataflow-family",
+    "devops-family", "dis-family", "dns", "email-family", "file-family", "fn-family",
+    "functions-family", "goldengate-family", "instance-agent-command-family", "instance-family",
+    "log-analytics-family", "logging-family", "loganalytics-features-family",
+    "management-agent-family", "mysql-family", "nosql-family", "object-family", "ons-family",
+    "operations-insights-family", "opsi-family", "optimizer-api-family", "orm-family",
+    "osmh-family", "queue-family", "secret-family", "stream-family", "virtual-network-family",
+    "volume-family", "waas-family", "waf-family", "zpr-family", "appmgmt-family", "adm-family",
+    "ai-service-family", "apm-domain-family", "certificate-authority-family",
+    "leaf-certificate-family", "generative-ai-family", "vulnerability-scanning-family",
+    // Identity and governance.
+    "authentication-policies", "credentials", "domains", "iamworkrequests", "iamworkrequest",
+    "identity-providers", "limits", "quotas", "tag-rules", "usage-budgets", "usage-reports",
+    "usage-report", "workrequest", "work-requests", "security-zone", "security-recipe",
+    "announcements", "tickets", "support-tickets", "organizations-family", "subscriptions",
+    "zpr-policy", "zpr-configuration", "security-attribute-namespaces",
+    // Compute, network, storage.
+    "app-catalog-listing", "auto-scaling-configurations", "backups", "boot-volume-backups",
+    "boot-volumes", "buckets", "byoips", "byoip", "capture-filters", "compute-capacity-reservations",
+    "compute-clusters", "compute-image-capability-schema", "console-histories", "cpes", "cpe",
+    "cross-connects", "dedicated-vm-hosts", "dhcp-options", "drg-attachments", "drgs",
+    "drg-route-tables", "export-sets", "file-systems", "fast-connect-provider-services",
+    "instance-configurations", "instance-console-connection", "instance-images", "instance-pools",
+    "instances", "instance-agent-plugins", "instance-agent-commands", "internet-gateways",
+    "ipsec-connections", "ipsec", "ipv6s", "load-balancers", "local-peering-gateways",
+    "local-peering-from", "local-peering-to", "remote-peering-from", "remote-peering-to",
+    "mount-targets", "nat-gateways", "network-load-balancers", "network-security-groups",
+    "object-versions", "objects", "private-ips", "public-ips", "remote-peering-connections",
+    "replication-targets", "retention-rules", "route-tables", "security-lists", "service-gateways",
+    "subnets", "vcns", "virtual-circuits", "vlans", "vnic-attachments", "vnics",
+    "volume-attachments", "volume-backups", "volume-backup-policies", "volume-groups",
+    "volume-group-backups", "volumes", "vtaps", "dns-zones", "dns-records", "dns-steering-policies",
+    "dns-views", "dns-resolvers", "dns-resolver-endpoint", "dns-policies", "dns-traffic",
+    // Platform services.
+    "alarms", "metrics", "analytics-instances", "ai-service-language", "api-gateways",
+    "api-deployments", "api-definitions", "apm-domains", "approved-senders", "artifact-repositories",
+    "generic-artifacts", "artifacts", "autonomous-backups", "autonomous-databases",
+    "autonomous-container-databases", "bastion", "bastion-session", "bds-instances",
+    "certificate-authorities", "certificates", "ca-bundles", "cloudevents-rules", "cluster-node-pools",
+    "cluster-pod-shapes", "cluster-virtualnode-pools", "cluster-workload-mappings",
+    "cluster-work-requests", "clusters", "connector-hub", "serviceconnectors", "data-safe",
+    "data-science-projects", "data-science-models", "data-science-notebook-sessions",
+    "data-science-jobs", "data-science-job-runs", "data-science-model-deployments",
+    "data-science-work-requests", "dataflow-application", "dataflow-run", "databases", "db-backups",
+    "db-homes", "db-nodes", "db-systems", "devops-build-pipeline", "devops-build-run",
+    "devops-connection", "devops-deployment", "devops-deploy-artifact", "devops-deploy-environment",
+    "devops-deploy-pipeline", "devops-deploy-stage", "devops-project", "devops-repository",
+    "devops-trigger", "dis-workspaces", "fn-app", "fn-function", "fn-invocation", "functions-apps",
+    "functions-functions", "groupings", "health-check-monitor", "host-scan-recipes",
+    "host-scan-targets", "host-agent-scan-results", "host-cis-benchmark-scan-results",
+    "host-port-scan-results", "host-vulnerabilities", "integration-instance", "key-delegate",
+    "keys", "log-content", "log-groups", "unified-configuration", "management-agents",
+    "management-agent-install-keys", "management-dashboard", "management-saved-search",
+    "mysql-instances", "mysql-backups", "nosql-tables", "nosql-rows", "nosql-indexes", "oce-instances",
+    "oda-instances", "ons-subscriptions", "ons-topics", "orm-config-source-providers", "orm-jobs",
+    "orm-stacks", "orm-private-endpoints", "queues", "queue-pull", "queue-push", "secret-bundles",
+    "secret-versions", "secrets", "stream-pools", "streams", "stream-pull", "stream-push",
+    "connect-harnesses", "vaults", "hsm-cluster", "vcn-flow-logs", "waas-policy", "waf-policy",
+    "web-app-firewall", "postgres-db-systems", "redis-clusters", "opensearch-clusters",
+    "osmh-managed-instances", "operator-control", "approval-policies", "email-domains",
+    "dkim", "suppressions", "smtp-credentials", "on-demand-tasks", "work-request",
+];
+
+/// What the names of those types' permissions begin with.
+#[rustfmt::skip]
+pub(crate) const PERMISSION_PREFIXES: &[&str] = &[
+    "ALARM_", "ANALYTICS_", "API_", "APPROVED_SENDER_", "ARTIFACT_", "AUTONOMOUS_", "BASTION_",
+    "BACKUP_", "BOOT_VOLUME_", "BUCKET_", "CERTIFICATE_", "CLUSTER_", "COMPUTE_", "CONSOLE_",
+    "CREDENTIAL_", "CROSS_CONNECT_", "DATABASE_", "DATA_SCIENCE_", "DATAFLOW_", "DB_", "DEVOPS_",
+    "DHCP_", "DIS_", "DNS_", "DOMAIN_", "DRG_", "EXPORT_SET_", "FILE_SYSTEM_", "FN_", "GENERIC_",
+    "HEALTH_CHECK_", "IDENTITY_PROVIDER_", "INSTANCE_", "INTEGRATION_", "INTERNET_GATEWAY_", "IPSEC_",
+    "KEY_", "LIMIT_", "LOAD_BALANCER_", "LOCAL_PEERING_", "LOG_", "METRIC_", "MOUNT_TARGET_",
+    "MYSQL_", "NAT_GATEWAY_", "NETWORK_SECURITY_GROUP_", "NOSQL_", "OBJECT_", "ONS_", "ORM_", "PAR_",
+    "PRIVATE_IP_", "PUBLIC_IP_", "QUEUE_", "QUOTA_", "REMOTE_PEERING_", "ROUTE_TABLE_", "SECRET_",
+    "SECURITY_LIST_", "SERVICE_CONNECTOR_", "SERVICE_GATEWAY_", "STREAM_", "SUBNET_", "TAG_RULE_",
+    "VAULT_", "VCN_", "VIRTUAL_CIRCUIT_", "VLAN_", "VNIC_", "VOLUME_", "VSS_HOST", "WAAS_", "WAF_",
+];

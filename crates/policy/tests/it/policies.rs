@@ -1,0 +1,291 @@
+//! Policies where they are attached: what they may name, and what else is checked of them.
+
+use wharfinger_policy::{
+    Compartment, CompartmentTree, DenyStatements, Error, Options, Policy, Severity,
+    TENANT_ADMIN_STATEMENT, check_policy, deny_guard_statement, parse_statement,
+};
+use wharfinger_types::Ocid;
+
+use crate::laws::small_tree;
+use crate::scenario::{group, id};
+
+fn problems(at: &Ocid, deny: DenyStatements, statements: &[&str]) -> Vec<String> {
+    let policy = Policy {
+        id: id("policy", "p"),
+        name: "p".to_owned(),
+        compartment: at.clone(),
+        statements: statements.iter().map(|text| (*text).to_owned()).collect(),
+    };
+    let options = Options {
+        deny,
+        administrators: Some(group("group", "Administrators").id),
+    };
+    check_policy(&policy, &small_tree(), &options)
+        .into_iter()
+        .map(|problem| format!("{} {}", problem.statement, problem.diagnostic))
+        .collect()
+}
+
+fn location_error(at: &str, location: &str) -> Option<String> {
+    let at = if at.is_empty() {
+        id("tenancy", "acme")
+    } else {
+        id("compartment", at)
+    };
+    let text = format!("Allow group A to read repos in {location}");
+    let found = problems(&at, DenyStatements::Ignored, &[&text]);
+    assert!(found.len() <= 1, "{found:?}");
+    found.into_iter().next()
+}
+
+#[test]
+fn a_policy_names_its_own_compartment_and_those_below() {
+    let accepted = [
+        ("", "tenancy"),
+        ("", "compartment X"),
+        ("", "compartment X:Y:Z"),
+        ("", "compartment id ocid1.tenancy.oc1..acme"),
+        ("", "compartment id ocid1.compartment.oc1..z"),
+        ("x", "compartment X"),
+        ("x", "compartment Y"),
+        ("x", "compartment Y:Z"),
+        ("x", "compartment id ocid1.compartment.oc1..x"),
+        ("z", "compartment Z"),
+    ];
+    for (at, location) in accepted {
+        assert_eq!(location_error(at, location), None, "{at}: {location}");
+    }
+}
+
+#[test]
+fn a_policy_names_no_compartment_above_or_beside_its_own() {
+    let refused = [
+        (
+            "x",
+            "tenancy",
+            "only policies of the root compartment reach the tenancy",
+        ),
+        (
+            "x",
+            "compartment W",
+            "expected a compartment in `X`, found `W`",
+        ),
+        (
+            "x",
+            "compartment id ocid1.compartment.oc1..w",
+            "attach the policy to a compartment above",
+        ),
+        (
+            "x",
+            "compartment id ocid1.tenancy.oc1..acme",
+            "attach the policy to a compartment above",
+        ),
+        (
+            "y",
+            "compartment X",
+            "expected a compartment in `Y`, found `X`",
+        ),
+        (
+            "",
+            "compartment Y",
+            "expected a compartment in `acme`, found `Y`",
+        ),
+        (
+            "",
+            "compartment acme",
+            "expected a compartment in `acme`, found `acme`",
+        ),
+        (
+            "",
+            "compartment x",
+            "expected a compartment in `acme`, found `x`; did you mean `X`?",
+        ),
+        (
+            "",
+            "compartment X:Why",
+            "expected a compartment in `X`, found `Why`",
+        ),
+        (
+            "x",
+            "compartment X:Y",
+            "a path starts below the policy's own compartment",
+        ),
+        (
+            "gone",
+            "compartment X",
+            "own compartment `ocid1.compartment.oc1..gone` does not exist",
+        ),
+        (
+            "",
+            "compartment id ocid1.compartment.oc1..gone",
+            "found `ocid1.compartment.oc1..gone`",
+        ),
+    ];
+    for (at, location, expected) in refused {
+        let found = location_error(at, location).unwrap_or_default();
+        assert!(found.contains("1:32: error: "), "{at}: {location}: {found}");
+        assert!(found.contains(expected), "{at}: {location}: {found}");
+    }
+}
+
+#[test]
+fn a_child_with_its_parents_name_does_not_turn_statements_to_itself() {
+    let root = id("tenancy", "acme");
+    let compartment = |id: &str, parent: Ocid| Compartment {
+        id: crate::scenario::id("compartment", id),
+        name: "X".to_owned(),
+        parent: Some(parent),
+        tags: Vec::new(),
+    };
+    let tree = CompartmentTree::new(vec![
+        Compartment {
+            id: root.clone(),
+            name: "acme".to_owned(),
+            parent: None,
+            tags: Vec::new(),
+        },
+        compartment("x", root),
+        compartment("xx", id("compartment", "x")),
+    ])
+    .unwrap();
+    let policy = Policy {
+        id: id("policy", "p"),
+        name: "p".to_owned(),
+        compartment: id("compartment", "x"),
+        statements: vec!["Allow any-user to read repos in compartment X".to_owned()],
+    };
+    let options = Options {
+        deny: DenyStatements::Ignored,
+        administrators: None,
+    };
+    let set = wharfinger_policy::compile(&[policy], tree, &options);
+    let principal = wharfinger_policy::Principal {
+        kind: wharfinger_policy::PrincipalKind::User,
+        id: None,
+        name: String::new(),
+        groups: Vec::new(),
+        dynamic_groups: Vec::new(),
+    };
+    let allowed = set.permits(&wharfinger_policy::Request {
+        principal: &principal,
+        permission: "REPOSITORY_READ",
+        compartment: &id("compartment", "x"),
+        time: wharfinger_types::Timestamp(0),
+        attributes: &[],
+    });
+    assert!(allowed);
+}
+
+#[test]
+fn names_of_other_tenancies_are_defined_before_their_use() {
+    let root = id("tenancy", "acme");
+    let found = problems(
+        &root,
+        DenyStatements::Enforced,
+        &[
+            "Endorse group A to manage repos in tenancy Partner",
+            "Define tenancy Partner as ocid1.tenancy.oc1..p",
+            "Define group Theirs as ocid1.group.oc1..t",
+            "Define tenancy Partner as ocid1.tenancy.oc1..q",
+            "Endorse group A to manage repos in tenancy Partner",
+            "Admit group Their of tenancy Partners to read repos in tenancy",
+            "Admit group Theirs of tenancy Partner to read repos in tenancy",
+        ],
+    );
+    let errors: Vec<&String> = found
+        .iter()
+        .filter(|text| text.contains(": error: "))
+        .collect();
+    assert_eq!(
+        errors,
+        [
+            "0 1:36: error: expected a name that a `Define` before gave, found `Partner`",
+            "3 1:16: error: expected a new name, found `Partner` again",
+            "5 1:22: error: expected a name that a `Define` before gave, found `Partners`; did you mean `Partner`?",
+            "5 1:13: error: expected a name that a `Define` before gave, found `Their`; did you mean `Theirs`?",
+        ]
+    );
+}
+
+#[test]
+fn deny_statements_are_doubted_until_they_are_enabled() {
+    let root = id("tenancy", "acme");
+    let statement = ["Deny group A to read repos in tenancy"];
+    let off = problems(&root, DenyStatements::Ignored, &statement);
+    assert_eq!(
+        off,
+        ["0 1:1: warning: deny statements are not enabled in this tenancy: it takes nothing"]
+    );
+    assert!(problems(&root, DenyStatements::Enforced, &statement).is_empty());
+}
+
+#[test]
+fn an_error_in_one_statement_leaves_the_others() {
+    let root = id("tenancy", "acme");
+    let found = problems(
+        &root,
+        DenyStatements::Enforced,
+        &[
+            "Allow group A to read repos in tenancy",
+            "Allow group A to reed repos in tenancy",
+            "",
+            "Allow group A to read repos in tenancy\nAllow group B to read repos in tenancy",
+        ],
+    );
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found[0].starts_with("1 1:18: error: "), "{found:?}");
+    assert!(found[1].starts_with("2 1:1: error: "), "{found:?}");
+    assert!(found[2].starts_with("3 2:1: error: "), "{found:?}");
+}
+
+#[test]
+fn the_built_in_statements_are_statements() {
+    let guard = deny_guard_statement(&id("user", "ada"));
+    for text in [TENANT_ADMIN_STATEMENT, &guard] {
+        let parsed = parse_statement(text);
+        assert!(
+            parsed
+                .diagnostics
+                .iter()
+                .all(|found| found.severity == Severity::Warning)
+        );
+        assert_eq!(parsed.statement.unwrap().to_string(), text);
+    }
+}
+
+#[test]
+fn a_tree_that_is_none_is_refused() {
+    let compartment = |name: &str, parent: Option<&str>| Compartment {
+        id: id("compartment", name),
+        name: name.split('-').next().unwrap().to_owned(),
+        parent: parent.map(|parent| id("compartment", parent)),
+        tags: Vec::new(),
+    };
+    let error = |compartments: Vec<Compartment>| CompartmentTree::new(compartments).unwrap_err();
+    assert_eq!(error(vec![]), Error::Roots(0));
+    assert_eq!(
+        error(vec![compartment("a", None), compartment("b", None)]),
+        Error::Roots(2)
+    );
+    let a = || compartment("a", None);
+    assert_eq!(
+        error(vec![a(), a()]),
+        Error::Repeated(id("compartment", "a"))
+    );
+    assert!(matches!(
+        error(vec![a(), compartment("b", Some("c"))]),
+        Error::NoParent { .. }
+    ));
+    let twins = vec![
+        a(),
+        compartment("b-1", Some("a")),
+        compartment("b-2", Some("a")),
+    ];
+    assert!(matches!(error(twins), Error::SameName { .. }));
+    let circle = vec![
+        a(),
+        compartment("b", Some("c")),
+        compartment("c", Some("b")),
+    ];
+    assert!(matches!(error(circle), Error::Circle(_)));
+}

@@ -1,0 +1,254 @@
+//! Manifests: exact bytes, in one transaction with their tag, links and audit record.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use wharfinger_audit::Subject;
+use wharfinger_iam::Ctx;
+use wharfinger_metastore::{Error as StoreError, Tx, operations, row, statements};
+use wharfinger_types::{Digest, ImageName, Reference};
+
+use crate::document::{self, Document};
+use crate::tags::{TAG_DELETE_BY_MANIFEST, TAG_UPSERT};
+use crate::{Error, ImageRight, Registry, repositories};
+
+/// The largest manifest: the Distribution spec asks for at least 4 MiB.
+pub const MAX_MANIFEST_BYTES: usize = 4 << 20;
+
+statements! {
+    MANIFEST_BY_TAG =
+        "SELECT m.id, m.digest, m.media_type, m.size_bytes FROM tag t JOIN manifest m ON m.id = t.manifest_id
+         WHERE t.repository_id = $1 AND t.name = $2 AND m.hidden_at IS NULL";
+    MANIFEST_BY_DIGEST =
+        "SELECT id, digest, media_type, size_bytes FROM manifest
+         WHERE repository_id = $1 AND digest = $2 AND hidden_at IS NULL";
+    MANIFEST_BODY = "SELECT body FROM manifest_body WHERE manifest_id = $1";
+    /// Those of the given digests (a JSON list) that are visible blobs of the repository. The share
+    /// lock makes a `delete_blob` at this moment wait, and see the manifest, or win and be seen.
+    LINKED_BLOBS =
+        sqlite "SELECT b.id, b.digest FROM json_each($2) j CROSS JOIN blob b CROSS JOIN link l
+                WHERE b.digest = j.value AND l.repository_id = $1 AND l.blob_id = b.id AND l.hidden_at IS NULL",
+        postgres "SELECT b.id, b.digest FROM json_array_elements_text($2::text::json) j(value)
+                  JOIN blob b ON b.digest = j.value
+                  JOIN link l ON l.repository_id = $1 AND l.blob_id = b.id
+                  WHERE l.hidden_at IS NULL FOR SHARE OF l";
+    /// Those of the given digests (a JSON list) that are visible manifests of the repository.
+    CHILD_MANIFESTS =
+        sqlite "SELECT m.id, m.digest FROM json_each($2) j CROSS JOIN manifest m
+                WHERE m.repository_id = $1 AND m.digest = j.value AND m.hidden_at IS NULL",
+        postgres "SELECT m.id, m.digest FROM json_array_elements_text($2::text::json) j(value)
+                  JOIN manifest m ON m.repository_id = $1 AND m.digest = j.value
+                  WHERE m.hidden_at IS NULL FOR SHARE OF m";
+    /// A push of a digest that was deleted revives its row.
+    MANIFEST_UPSERT =
+        "INSERT INTO manifest (repository_id, digest, media_type, size_bytes, created_by, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (repository_id, digest) DO UPDATE SET media_type = excluded.media_type, hidden_at = NULL
+         RETURNING id";
+    MANIFEST_BODY_INSERT = "INSERT INTO manifest_body (manifest_id, body) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    MANIFEST_BLOB_INSERT =
+        sqlite "INSERT INTO manifest_blob (manifest_id, repository_id, blob_id)
+                SELECT $1, $2, j.value FROM json_each($3) j WHERE TRUE ON CONFLICT DO NOTHING",
+        postgres "INSERT INTO manifest_blob (manifest_id, repository_id, blob_id)
+                  SELECT $1, $2, j.value::bigint FROM json_array_elements_text($3::text::json) j(value)
+                  ON CONFLICT DO NOTHING";
+    MANIFEST_CHILD_INSERT =
+        sqlite "INSERT INTO manifest_child (manifest_id, child_id)
+                SELECT $1, j.value FROM json_each($2) j WHERE TRUE ON CONFLICT DO NOTHING",
+        postgres "INSERT INTO manifest_child (manifest_id, child_id)
+                  SELECT $1, j.value::bigint FROM json_array_elements_text($2::text::json) j(value)
+                  ON CONFLICT DO NOTHING";
+    MANIFEST_HIDE = "UPDATE manifest SET hidden_at = $2 WHERE id = $1 AND hidden_at IS NULL";
+}
+
+row! {
+    struct ManifestRow { id: i64, digest: String, media_type: String, size_bytes: i64 }
+}
+
+row! {
+    struct Found { id: i64, digest: String }
+}
+
+operations! {
+    PUT_MANIFEST = put_manifest { Durable, Guarded, audited };
+    DELETE_MANIFEST = delete_manifest { Durable, Guarded, audited };
+}
+
+/// A manifest without its bytes.
+#[derive(Debug, Clone)]
+pub struct ManifestInfo {
+    id: i64,
+    /// The digest it was pushed by.
+    pub digest: Digest,
+    /// The media type it is served as.
+    pub media_type: String,
+    /// Length in bytes.
+    pub size: u64,
+}
+
+impl Registry {
+    /// Puts a manifest, and points the tag at it if `reference` is one. Answers with its digest.
+    pub async fn put_manifest(
+        &self,
+        ctx: &Ctx,
+        image: &ImageName,
+        reference: &Reference,
+        content_type: Option<&str>,
+        body: Bytes,
+    ) -> Result<Digest, Error> {
+        let repository = repositories::find_or_create(ctx, image).await?;
+        if body.len() > MAX_MANIFEST_BYTES {
+            return Err(Error::ManifestTooLarge { limit: MAX_MANIFEST_BYTES });
+        }
+        let document = document::parse(&body, content_type)?;
+        let digest = match reference {
+            Reference::Tag(_) => Digest::sha256(&body),
+            Reference::Digest(given) => {
+                let computed = Digest::of(given.algorithm(), &body);
+                if computed != *given {
+                    return Err(Error::DigestMismatch { given: given.clone(), computed });
+                }
+                computed
+            }
+        };
+        let origin = ctx.origin();
+        let tag = match reference {
+            Reference::Tag(tag) => Some(tag.to_string()),
+            Reference::Digest(_) => None,
+        };
+        let (row_digest, row_body) = (digest.to_string(), body.to_vec());
+        let size_bytes = i64::try_from(body.len()).unwrap_or(i64::MAX);
+        ctx.store()
+            .write(&PUT_MANIFEST, move |tx| {
+                let needs = resolve(tx, repository.id, &document)?;
+                let (by, at) = (&origin.principal_id, &origin.at.0);
+                let args: &[&dyn wharfinger_metastore::Param] =
+                    &[&repository.id, &row_digest, &document.media_type, &size_bytes, by, at];
+                let id: i64 = tx.one(&MANIFEST_UPSERT, args)?;
+                tx.run(&MANIFEST_BODY_INSERT, &[&id, &row_body])?;
+                if let Some(blob_ids) = &needs.blob_ids {
+                    match tx.run(&MANIFEST_BLOB_INSERT, &[&id, &repository.id, blob_ids]) {
+                        // Garbage collection took a link since it was looked up.
+                        Err(StoreError::ForeignKey { .. }) => {
+                            return Err(Error::ManifestBlobUnknown(vec!["a blob removed at this moment".to_owned()]));
+                        }
+                        inserted => inserted?,
+                    };
+                }
+                if let Some(child_ids) = &needs.child_ids {
+                    tx.run(&MANIFEST_CHILD_INSERT, &[&id, child_ids])?;
+                }
+                if let Some(tag) = &tag {
+                    tx.run(&TAG_UPSERT, &[&repository.id, tag, &id, by, at])?;
+                }
+                let mut subject =
+                    Subject::new(&row_digest, &repository.name).with("repository", repository.ocid.as_str());
+                if let Some(tag) = &tag {
+                    subject = subject.with("tag", tag.as_str());
+                }
+                wharfinger_audit::record(tx, repository.tenancy_id, &origin, &subject)?;
+                Ok(())
+            })
+            .await?;
+        self.0.bodies.insert(digest.clone(), body);
+        Ok(digest)
+    }
+
+    /// What a reference names, without the bytes.
+    pub async fn stat_manifest(&self, ctx: &Ctx, image: &ImageName, reference: &Reference) -> Result<ManifestInfo, Error> {
+        let repository = repositories::find(ctx, image, ImageRight::Pull).await?;
+        visible(ctx, repository.id, reference).await
+    }
+
+    /// What a reference names, with its exact bytes.
+    pub async fn get_manifest(
+        &self,
+        ctx: &Ctx,
+        image: &ImageName,
+        reference: &Reference,
+    ) -> Result<(ManifestInfo, Bytes), Error> {
+        let info = self.stat_manifest(ctx, image, reference).await?;
+        if let Some(body) = self.0.bodies.get(&info.digest) {
+            return Ok((info, body));
+        }
+        let body: Option<Vec<u8>> = ctx.store().opt(&MANIFEST_BODY, &[&info.id]).await?;
+        let body = Bytes::from(body.ok_or_else(|| Error::Damaged(info.digest.clone()))?);
+        self.0.bodies.insert(info.digest.clone(), body.clone());
+        Ok((info, body))
+    }
+
+    /// Hides a manifest from every read, and removes all its tags.
+    pub async fn delete_manifest(&self, ctx: &Ctx, image: &ImageName, digest: &Digest) -> Result<(), Error> {
+        let repository = repositories::find(ctx, image, ImageRight::Delete).await?;
+        let manifest = visible(ctx, repository.id, &Reference::Digest(digest.clone())).await?;
+        let origin = ctx.origin();
+        ctx.store()
+            .write(&DELETE_MANIFEST, move |tx| {
+                // Hiding first locks the row against a put of the same manifest under another tag.
+                if tx.run(&MANIFEST_HIDE, &[&manifest.id, &origin.at.0])? == 0 {
+                    return Err(Error::ManifestUnknown(Reference::Digest(manifest.digest.clone())));
+                }
+                tx.run(&TAG_DELETE_BY_MANIFEST, &[&manifest.id])?;
+                let subject =
+                    Subject::new(manifest.digest.as_str(), &repository.name).with("repository", repository.ocid.as_str());
+                wharfinger_audit::record(tx, repository.tenancy_id, &origin, &subject)?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+async fn visible(ctx: &Ctx, repository_id: i64, reference: &Reference) -> Result<ManifestInfo, Error> {
+    let unknown = || Error::ManifestUnknown(reference.clone());
+    let row: Option<ManifestRow> = match reference {
+        Reference::Tag(tag) => ctx.store().opt(&MANIFEST_BY_TAG, &[&repository_id, &tag.as_str()]).await?,
+        Reference::Digest(digest) => ctx.store().opt(&MANIFEST_BY_DIGEST, &[&repository_id, &digest.as_str()]).await?,
+    };
+    let ManifestRow { id, digest, media_type, size_bytes } = row.ok_or_else(unknown)?;
+    let digest = digest.parse()?;
+    Ok(ManifestInfo { id, digest, media_type, size: u64::try_from(size_bytes).unwrap_or(0) })
+}
+
+/// Row ids of what a manifest refers to, as JSON lists; `None` for an empty one.
+struct Needs {
+    blob_ids: Option<String>,
+    child_ids: Option<String>,
+}
+
+/// Finds everything a manifest needs in the repository, or says what is missing.
+fn resolve(tx: &mut Tx, repository_id: i64, document: &Document) -> Result<Needs, Error> {
+    let children = find(tx, &CHILD_MANIFESTS, repository_id, document.children.iter())?;
+    let found: HashSet<&str> = children.iter().map(|child| child.digest.as_str()).collect();
+    // Some build caches are indexes whose entries are layers.
+    let leaves: Vec<&Digest> = document.children.iter().filter(|child| !found.contains(child.as_str())).collect();
+
+    let wanted = document.blobs.iter().chain(&document.foreign_blobs).chain(leaves.iter().copied());
+    let blobs = find(tx, &LINKED_BLOBS, repository_id, wanted)?;
+    let found: HashSet<&str> = blobs.iter().map(|blob| blob.digest.as_str()).collect();
+    let required = document.blobs.iter().chain(leaves);
+    let missing: Vec<String> =
+        required.filter(|digest| !found.contains(digest.as_str())).map(ToString::to_string).collect();
+    if !missing.is_empty() {
+        return Err(Error::ManifestBlobUnknown(missing));
+    }
+    Ok(Needs { blob_ids: id_list(&blobs), child_ids: id_list(&children) })
+}
+
+fn find<'a>(
+    tx: &mut Tx,
+    statement: &'static wharfinger_metastore::Statement,
+    repository_id: i64,
+    digests: impl Iterator<Item = &'a Digest>,
+) -> Result<Vec<Found>, Error> {
+    let digests: HashSet<&str> = digests.map(Digest::as_str).collect();
+    if digests.is_empty() {
+        return Ok(Vec::new());
+    }
+    let json = serde_json::to_string(&digests).unwrap_or_default();
+    Ok(tx.all(statement, &[&repository_id, &json])?)
+}
+
+fn id_list(found: &[Found]) -> Option<String> {
+    let ids: Vec<i64> = found.iter().map(|row| row.id).collect();
+    if ids.is_empty() { None } else { serde_json::to_string(&ids).ok() }
+}

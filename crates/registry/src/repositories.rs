@@ -1,0 +1,213 @@
+//! Repositories.
+
+use wharfinger_audit::Subject;
+use wharfinger_iam::{Ctx, Error as IamError, Principal, Protected, Target, Tenancy, tenancies};
+use wharfinger_metastore::{operations, row, statements};
+use wharfinger_types::{ImageName, Ocid, Page, Permission, RepositoryName, ResourceKind};
+
+use crate::{Error, ImageRight};
+
+statements! {
+    REPOSITORY_BY_NAME =
+        "SELECT r.id, r.ocid, r.tenancy_id, c.ocid AS compartment, r.name, r.is_public, r.created_by, r.created_at
+         FROM repository r JOIN compartment c ON c.id = r.compartment_id
+         WHERE r.tenancy_id = $1 AND r.name = $2 AND r.deleted_at IS NULL";
+    REPOSITORIES_AFTER =
+        "SELECT r.id, r.ocid, r.tenancy_id, c.ocid AS compartment, r.name, r.is_public, r.created_by, r.created_at
+         FROM repository r JOIN compartment c ON c.id = r.compartment_id
+         WHERE r.tenancy_id = $1 AND r.name > $2 AND r.deleted_at IS NULL
+         ORDER BY r.name LIMIT $3";
+    PUBLIC_REPOSITORIES_AFTER =
+        "SELECT r.id, r.ocid, r.tenancy_id, c.ocid AS compartment, r.name, r.is_public, r.created_by, r.created_at
+         FROM repository r JOIN compartment c ON c.id = r.compartment_id
+         WHERE r.tenancy_id = $1 AND r.name > $2 AND r.deleted_at IS NULL AND r.is_public
+         ORDER BY r.name LIMIT $3";
+    REPOSITORY_INSERT =
+        "INSERT INTO repository (ocid, tenancy_id, compartment_id, name, is_public, created_by, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (tenancy_id, name) WHERE deleted_at IS NULL DO NOTHING RETURNING id";
+    REPOSITORY_SET_PUBLIC = "UPDATE repository SET is_public = $2 WHERE id = $1 AND deleted_at IS NULL";
+    REPOSITORY_HIDE = "UPDATE repository SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL";
+    TENANCY_NAMESPACE = "SELECT namespace FROM tenancy WHERE id = $1";
+}
+
+row! {
+    /// A repository that is not deleted.
+    pub struct Repository {
+        /// Internal id.
+        pub id: i64,
+        /// OCID.
+        pub ocid: String,
+        /// Internal id of the tenancy.
+        pub tenancy_id: i64,
+        /// OCID of the compartment.
+        pub compartment: String,
+        /// Name without namespace.
+        pub name: String,
+        /// Whether anybody may pull from it.
+        pub is_public: bool,
+        /// OCID of its creator.
+        pub created_by: String,
+        /// Microseconds since the epoch.
+        pub created_at: i64,
+    }
+}
+
+impl Protected for Repository {
+    fn target(&self) -> Target {
+        Target { tenancy_id: self.tenancy_id, is_public: self.is_public }
+    }
+}
+
+operations! {
+    CREATE_REPOSITORY = create_repository { Durable, Serializable, audited };
+    UPDATE_REPOSITORY = update_repository { Durable, Serializable, audited };
+    DELETE_REPOSITORY = delete_repository { Durable, Serializable, audited };
+}
+
+/// Who may pull from a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visibility {
+    /// Those with a right to it.
+    Private,
+    /// Anybody.
+    Public,
+}
+
+/// The repository of an image name, with the right asked for and within the token's cap.
+pub(crate) async fn find(ctx: &Ctx, image: &ImageName, right: ImageRight) -> Result<Repository, Error> {
+    ctx.within_cap("repository", image, right.action())?;
+    let tenancy = ctx.tenancy(&image.namespace, right.permission()).await?;
+    lookup(ctx, &tenancy, &image.repository, right.permission()).await
+}
+
+/// Like [`find`] for a push: makes the repository if the tenancy wants that and the principal may.
+pub(crate) async fn find_or_create(ctx: &Ctx, image: &ImageName) -> Result<Repository, Error> {
+    match find(ctx, image, ImageRight::Push).await {
+        Err(Error::Iam(IamError::NotFound { .. })) => {}
+        found_or_refused => return found_or_refused,
+    }
+    let tenancy = ctx.tenancy(&image.namespace, Permission::RepositoryCreate).await?;
+    if !tenancies::creates_on_push(ctx.iam(), tenancy.id).await? {
+        return Err(Error::NotCreatedOnPush(image.to_string()));
+    }
+    match create_repository(ctx, &tenancy, &image.repository, Visibility::Private).await {
+        // Another layer of the same first push made it a moment ago.
+        Err(Error::Iam(IamError::NameTaken { .. })) => find(ctx, image, ImageRight::Push).await,
+        created_or_refused => created_or_refused,
+    }
+}
+
+async fn lookup(ctx: &Ctx, tenancy: &Tenancy, name: &RepositoryName, permission: Permission) -> Result<Repository, Error> {
+    let what = ("repository", name.as_str());
+    Ok(ctx.lookup(&REPOSITORY_BY_NAME, &[&tenancy.id, &name.as_str()], permission, tenancy.id, what).await?)
+}
+
+/// Creates an empty repository in the tenancy's root compartment.
+pub async fn create_repository(
+    ctx: &Ctx,
+    tenancy: &Tenancy,
+    name: &RepositoryName,
+    visibility: Visibility,
+) -> Result<Repository, Error> {
+    let is_public = visibility == Visibility::Public;
+    ctx.require(Permission::RepositoryCreate, Target::tenancy(tenancy.id))?;
+    if is_public {
+        ctx.require(Permission::RepositoryManage, Target::tenancy(tenancy.id))?;
+    }
+    let ocid = Ocid::new(ResourceKind::ContainerRepo, &tenancy.region, uuid::Uuid::new_v4().into_bytes());
+    let origin = ctx.origin();
+    let repository = Repository {
+        id: 0,
+        ocid: ocid.to_string(),
+        tenancy_id: tenancy.id,
+        compartment: tenancy.root_ocid.clone(),
+        name: name.to_string(),
+        is_public,
+        created_by: origin.principal_id.clone(),
+        created_at: origin.at.0,
+    };
+    let compartment_id = tenancy.root_id;
+    ctx.store()
+        .write(&CREATE_REPOSITORY, move |tx| {
+            let Repository { ocid, tenancy_id, name, is_public, created_by, created_at, .. } = &repository;
+            let id = tx.opt(
+                &REPOSITORY_INSERT,
+                &[ocid, tenancy_id, &compartment_id, name, is_public, created_by, created_at],
+            )?;
+            let id: i64 = id.ok_or_else(|| IamError::NameTaken { what: "repository", name: name.clone() })?;
+            let subject = Subject::new(ocid, name).with("isPublic", *is_public);
+            wharfinger_audit::record(tx, *tenancy_id, &origin, &subject)?;
+            Ok(Repository { id, ..repository.clone() })
+        })
+        .await
+}
+
+/// Makes a repository public or private.
+pub async fn update_repository(
+    ctx: &Ctx,
+    tenancy: &Tenancy,
+    name: &RepositoryName,
+    visibility: Visibility,
+) -> Result<Repository, Error> {
+    let repository = lookup(ctx, tenancy, name, Permission::RepositoryManage).await?;
+    let is_public = visibility == Visibility::Public;
+    let origin = ctx.origin();
+    ctx.store()
+        .write(&UPDATE_REPOSITORY, move |tx| {
+            if tx.run(&REPOSITORY_SET_PUBLIC, &[&repository.id, &is_public])? == 0 {
+                return Err(gone(&repository));
+            }
+            let subject = Subject::new(&repository.ocid, &repository.name).with("isPublic", is_public);
+            wharfinger_audit::record(tx, repository.tenancy_id, &origin, &subject)?;
+            Ok(Repository { is_public, ..repository.clone() })
+        })
+        .await
+}
+
+/// Hides a repository with all its images and frees its name.
+pub async fn delete_repository(ctx: &Ctx, tenancy: &Tenancy, name: &RepositoryName) -> Result<Repository, Error> {
+    let repository = lookup(ctx, tenancy, name, Permission::RepositoryDelete).await?;
+    let origin = ctx.origin();
+    ctx.store()
+        .write(&DELETE_REPOSITORY, move |tx| {
+            if tx.run(&REPOSITORY_HIDE, &[&repository.id, &origin.at.0])? == 0 {
+                return Err(gone(&repository));
+            }
+            let subject = Subject::new(&repository.ocid, &repository.name);
+            wharfinger_audit::record(tx, repository.tenancy_id, &origin, &subject)?;
+            Ok(repository.clone())
+        })
+        .await
+}
+
+fn gone(repository: &Repository) -> Error {
+    Error::Iam(IamError::NotFound { what: "repository", name: repository.name.clone() })
+}
+
+/// A page of the tenancy's repositories that the principal may see, by name.
+pub async fn list_repositories(ctx: &Ctx, tenancy: &Tenancy, page: &Page) -> Result<Vec<Repository>, Error> {
+    let sees_all = ctx.allows(Permission::RepositoryInspect, Target::tenancy(tenancy.id));
+    let statement = if sees_all { &REPOSITORIES_AFTER } else { &PUBLIC_REPOSITORIES_AFTER };
+    let after = page.last.as_deref().unwrap_or("");
+    let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
+    Ok(ctx.store().all(statement, &[&tenancy.id, &after, &limit]).await?)
+}
+
+/// A page of the image names in the principal's own tenancy that it may see. Nothing for one who is
+/// not logged in: names of public repositories are not for everybody to enumerate.
+pub async fn list_catalog(ctx: &Ctx, page: &Page) -> Result<Vec<String>, Error> {
+    ctx.within_cap("registry", &"catalog", "*")?;
+    let tenancy_id = match ctx.principal() {
+        Principal::Anonymous => return Err(IamError::Unauthenticated.into()),
+        Principal::LocalAdministrator => tenancies::first(ctx.iam()).await?.id,
+        Principal::User(user) => user.tenancy_id,
+    };
+    let namespace: Option<String> = ctx.store().opt(&TENANCY_NAMESPACE, &[&tenancy_id]).await?;
+    let namespace = namespace.unwrap_or_default().parse().map_err(|_| ctx.refuse(Permission::RepositoryInspect))?;
+    let tenancy = ctx.tenancy(&namespace, Permission::RepositoryInspect).await?;
+    let last = page.last.as_deref().map(|last| last.strip_prefix(&format!("{namespace}/")).unwrap_or(last).to_owned());
+    let page = Page { limit: page.limit, last };
+    let repositories = list_repositories(ctx, &tenancy, &page).await?;
+    Ok(repositories.into_iter().map(|repository| format!("{namespace}/{}", repository.name)).collect())
+}

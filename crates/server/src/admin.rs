@@ -1,0 +1,237 @@
+//! `wharfinger admin …`: a client of the running server's control socket, and nothing more.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use axum::body::Body;
+use clap::{Args, Subcommand};
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use hyper_util::rt::TokioIo;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+use tokio::net::UnixStream;
+
+use crate::{Output, data_dir, output};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Tenancy to work in, by namespace; the one founded at the first start if not given.
+    #[arg(long, global = true, value_name = "NAMESPACE")]
+    tenancy: Option<String>,
+    #[command(subcommand)]
+    resource: Resource,
+}
+
+#[derive(Debug, Subcommand)]
+enum Resource {
+    /// Users, written NAME or DOMAIN/NAME.
+    #[command(subcommand)]
+    User(User),
+    /// Groups and their members.
+    #[command(subcommand)]
+    Group(Group),
+    /// The passwords that registry clients log in with.
+    #[command(subcommand)]
+    AuthToken(AuthToken),
+    /// Repositories, named without the namespace.
+    #[command(subcommand)]
+    Repository(Repository),
+    /// Tenancies.
+    #[command(subcommand)]
+    Tenancy(Tenancy),
+}
+
+#[derive(Debug, Subcommand)]
+enum User {
+    /// Create an active user without credentials.
+    Create { name: String },
+    /// List users.
+    List,
+    /// Switch a user on or off.
+    Update {
+        name: String,
+        #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set)]
+        active: bool,
+    },
+    /// Delete a user with its memberships and credentials.
+    Delete { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+enum Group {
+    /// Create a group.
+    Create { name: String },
+    /// Add a user to a group.
+    AddUser { group: String, user: String },
+    /// Remove a user from a group.
+    RemoveUser { group: String, user: String },
+}
+
+#[derive(Debug, Subcommand)]
+enum AuthToken {
+    /// Make a token; its secret is shown now and never again.
+    Create {
+        #[arg(long)]
+        user: String,
+        #[arg(long)]
+        description: String,
+    },
+    /// List a user's tokens.
+    List {
+        #[arg(long)]
+        user: String,
+    },
+    /// Delete a token.
+    Delete {
+        #[arg(long)]
+        user: String,
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Repository {
+    /// Create an empty repository.
+    Create {
+        name: String,
+        /// Let anybody pull from it.
+        #[arg(long)]
+        public: bool,
+    },
+    /// List repositories.
+    List,
+    /// Make a repository public or private.
+    Update {
+        name: String,
+        #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set)]
+        public: bool,
+    },
+    /// Delete a repository with all its images.
+    Delete { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+enum Tenancy {
+    /// Found another tenancy with an administrator of its own.
+    Create {
+        name: String,
+        /// Its namespace; random if not given.
+        #[arg(long)]
+        namespace: Option<String>,
+    },
+}
+
+/// What must be encoded in a part of a URL (RFC 3986, section 2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// One call of `/api/v1/`.
+struct Call {
+    method: Method,
+    path: String,
+    body: Option<Value>,
+    is_list: bool,
+}
+
+fn call(method: Method, segments: &[&str], body: Option<Value>) -> Call {
+    let path: String = segments.iter().map(|part| format!("/{}", utf8_percent_encode(part, RESERVED))).collect();
+    Call { method, path: format!("/api/v1{path}"), body, is_list: false }
+}
+
+fn list(segments: &[&str]) -> Call {
+    Call { is_list: true, ..call(Method::GET, segments, None) }
+}
+
+impl Resource {
+    fn call(&self) -> Call {
+        match self {
+            Resource::User(User::Create { name }) => call(Method::POST, &["users"], Some(json!({ "name": name }))),
+            Resource::User(User::List) => list(&["users"]),
+            Resource::User(User::Update { name, active }) => {
+                call(Method::PATCH, &["users", name], Some(json!({ "isActive": active })))
+            }
+            Resource::User(User::Delete { name }) => call(Method::DELETE, &["users", name], None),
+            Resource::Group(Group::Create { name }) => call(Method::POST, &["groups"], Some(json!({ "name": name }))),
+            Resource::Group(Group::AddUser { group, user }) => call(Method::PUT, &["groups", group, "users", user], None),
+            Resource::Group(Group::RemoveUser { group, user }) => {
+                call(Method::DELETE, &["groups", group, "users", user], None)
+            }
+            Resource::AuthToken(AuthToken::Create { user, description }) => {
+                call(Method::POST, &["users", user, "auth-tokens"], Some(json!({ "description": description })))
+            }
+            Resource::AuthToken(AuthToken::List { user }) => list(&["users", user, "auth-tokens"]),
+            Resource::AuthToken(AuthToken::Delete { user, id }) => {
+                call(Method::DELETE, &["users", user, "auth-tokens", id], None)
+            }
+            Resource::Repository(Repository::Create { name, public }) => {
+                call(Method::POST, &["repositories"], Some(json!({ "displayName": name, "isPublic": public })))
+            }
+            Resource::Repository(Repository::List) => list(&["repositories"]),
+            Resource::Repository(Repository::Update { name, public }) => {
+                call(Method::PATCH, &["repositories", name], Some(json!({ "isPublic": public })))
+            }
+            Resource::Repository(Repository::Delete { name }) => call(Method::DELETE, &["repositories", name], None),
+            Resource::Tenancy(Tenancy::Create { name, namespace }) => {
+                call(Method::POST, &["tenancies"], Some(json!({ "name": name, "namespace": namespace })))
+            }
+        }
+    }
+}
+
+/// Runs one command against the server of the data directory.
+pub(crate) fn run(data_dir: &Path, arguments: &Arguments, output: Output) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let socket = data_dir::control_socket(data_dir);
+    let call = arguments.resource.call();
+    let value = runtime.block_on(perform(&socket, &call, arguments.tenancy.as_deref()))?;
+    output::print(&value, output);
+    Ok(())
+}
+
+/// Makes the call; a list is read to its end.
+async fn perform(socket: &Path, call: &Call, tenancy: Option<&str>) -> anyhow::Result<Value> {
+    let mut rows = Vec::new();
+    let mut page: Option<String> = None;
+    loop {
+        let parameters = [("tenancy", tenancy), ("page", page.as_deref())];
+        let parameters = parameters.iter().filter_map(|(name, value)| {
+            value.map(|value| format!("{name}={}", utf8_percent_encode(value, RESERVED)))
+        });
+        let query = parameters.collect::<Vec<_>>().join("&");
+        let (value, next) = send(socket, call, &format!("{}?{query}", call.path)).await?;
+        match value {
+            Value::Array(more) if call.is_list => rows.extend(more),
+            other => return Ok(other),
+        }
+        if next.is_none() {
+            return Ok(Value::Array(rows));
+        }
+        page = next;
+    }
+}
+
+async fn send(socket: &Path, call: &Call, target: &str) -> anyhow::Result<(Value, Option<String>)> {
+    let stream = UnixStream::connect(socket).await.with_context(|| {
+        format!("no server answers on {}: start `wharfinger serve`, or name its data directory with --data-dir", socket.display())
+    })?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    #[expect(clippy::disallowed_methods, reason = "drives the one connection, and ends with this program")]
+    tokio::spawn(connection);
+    let body = call.body.as_ref().map_or_else(String::new, Value::to_string);
+    let request = Request::builder()
+        .method(call.method.clone())
+        .uri(target)
+        .header("host", "control")
+        .header("content-type", "application/json")
+        .body(Body::from(body))?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let next = response.headers().get("opc-next-page").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let body = response.into_body().collect().await?.to_bytes();
+    let value: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    if status != StatusCode::OK {
+        let message = value.get("message").and_then(Value::as_str).unwrap_or("the server gave no reason");
+        bail!("{message} ({status})");
+    }
+    Ok((value, next))
+}

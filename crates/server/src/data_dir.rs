@@ -1,0 +1,76 @@
+//! The data directory: made, checked and locked before anything in it is touched.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use rustix::fs::FlockOperation;
+
+/// A data directory that this process owns for as long as the value lives.
+#[derive(Debug)]
+pub(crate) struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// The control socket of a data directory.
+pub(crate) fn control_socket(data_dir: &Path) -> PathBuf {
+    data_dir.join("control.sock")
+}
+
+impl DataDir {
+    /// Makes the directory if need be and takes it over.
+    pub(crate) fn open(path: &Path) -> anyhow::Result<DataDir> {
+        let shown = path.display();
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .with_context(|| format!("cannot make the data directory {shown}: choose another with --data-dir"))?;
+        let path = path.canonicalize().with_context(|| format!("cannot open the data directory {shown}"))?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path.join("lock"))
+            .with_context(|| format!("cannot write to the data directory {shown}: check its owner and mode, or choose another with --data-dir"))?;
+        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            bail!("the data directory {shown} is in use by another wharfinger process: stop that one, or choose another with --data-dir");
+        }
+        Ok(DataDir { path, _lock: lock })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A file's path in the directory.
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Writes a file that only the owner may read, durably: its bytes and its name are synced.
+    pub(crate) fn write_private(&self, name: &str, text: &str) -> std::io::Result<()> {
+        let path = self.join(name);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        File::open(&self.path)?.sync_all()
+    }
+
+    /// Removes a file; one that is not there is no error.
+    pub(crate) fn remove(&self, name: &str) {
+        if let Err(error) = std::fs::remove_file(self.join(name))
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(file = name, %error, "cannot remove");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! `wharfinger serve`: from an empty directory to a running registry, and down again.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use axum::Router;
+use axum::routing::get;
+use http::{StatusCode, header};
+use serde_json::json;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+use wharfinger_api_distribution::Distribution;
+use wharfinger_blobstore::FileStore;
+use wharfinger_iam::{Founding, FoundingSettings, Iam, tenancies};
+use wharfinger_metastore::{Location, Store};
+use wharfinger_registry::Registry;
+
+use crate::data_dir::{self, DataDir};
+use crate::incoming::{self, Incoming};
+use crate::listener::{self, Socket};
+use crate::settings::{OptionalAddress, Settings};
+use crate::telemetry::Metrics;
+use crate::{output, telemetry};
+
+const DEFAULT_MANAGEMENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5001);
+/// How long a stop waits for transfers that are under way.
+const DRAIN: Duration = Duration::from_secs(60);
+const ADDRESSES: &str = "addresses.json";
+const BOOTSTRAP: &str = "bootstrap.json";
+
+/// Runs the server until a signal ends it.
+pub(crate) fn run(data_dir: &Path, settings: Settings) -> anyhow::Result<()> {
+    telemetry::start_logging(&settings.log.filter)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let outcome = runtime.block_on(serve(data_dir, settings));
+    // What still runs after the drain is cut off here; a crash would do no worse.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+async fn serve(data_dir: &Path, settings: Settings) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let data_dir = DataDir::open(data_dir)?;
+    let listener = bind(settings.server.listen, "server.listen").await?;
+    let management = bind_management(settings.management.listen).await?;
+    let store = open_store(&data_dir, &settings).await?;
+    let blobs = FileStore::open(&data_dir.join("objects")).await.context("cannot open the object directory")?;
+    let iam = Iam::new(store.clone(), settings.tokens.lifetime.0);
+    let founding = bootstrap(&iam, &data_dir, &settings).await?;
+
+    let metrics = Arc::new(Metrics::new());
+    let (stop, stopping) = watch::channel(false);
+    let health = health_router(iam.clone(), stopping.clone());
+    let registry = Registry::new(Arc::new(blobs));
+    let router = wharfinger_api_distribution::router(Distribution { iam: iam.clone(), registry })
+        .merge(wharfinger_api_control::router(iam))
+        .merge(health.clone());
+    let incoming = Arc::new(Incoming {
+        router,
+        metrics: Arc::clone(&metrics),
+        trusted_proxies: settings.server.trusted_proxies,
+        public_url: settings.server.public_url.map(|url| url.0),
+        is_behind_proxy: settings.tls.terminated_by_proxy,
+        writes: TaskTracker::new(),
+    });
+    let control = bind_control(&data_dir)?;
+    let listen = listener.local_addr()?;
+    let management_address = management.as_ref().map(TcpListener::local_addr).transpose()?;
+
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(listener::serve(Socket::Network(listener), Arc::clone(&incoming), stopping.clone()));
+    tasks.spawn(listener::serve(Socket::Control(control), Arc::clone(&incoming), stopping.clone()));
+    if let Some(management) = management {
+        let incoming = management_incoming(health, metrics);
+        tasks.spawn(listener::serve(Socket::Network(management), incoming, stopping.clone()));
+    }
+
+    let addresses = json!({ "listen": listen.to_string(), "management": management_address.map(|a| a.to_string()) });
+    data_dir.write_private(ADDRESSES, &addresses.to_string()).context("cannot write addresses.json")?;
+    greet(&data_dir, listen, founding.as_ref());
+    tracing::info!(%listen, data_dir = %data_dir.path().display(), engine = ?store.engine(), "ready");
+
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping: no new connections, waiting for transfers; a second signal ends at once");
+    data_dir.remove(ADDRESSES);
+    data_dir.remove("control.sock");
+    let _ = stop.send(true);
+    incoming.writes.close();
+    let drained = async {
+        while tasks.join_next().await.is_some() {}
+        incoming.writes.wait().await;
+    };
+    tokio::select! {
+        ended = tokio::time::timeout(DRAIN, drained) => if ended.is_err() {
+            tracing::warn!("some transfers did not end in time and are cut off");
+        },
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    bound.with_context(|| format!("cannot listen on {address} ({setting}): choose another address or end what holds the port"))
+}
+
+async fn bind_management(setting: Option<OptionalAddress>) -> anyhow::Result<Option<TcpListener>> {
+    match setting {
+        Some(OptionalAddress(None)) => Ok(None),
+        Some(OptionalAddress(Some(address))) => bind(address, "management.listen").await.map(Some),
+        None => match TcpListener::bind(DEFAULT_MANAGEMENT).await {
+            Ok(listener) => Ok(Some(listener)),
+            Err(error) => {
+                tracing::warn!(%error, address = %DEFAULT_MANAGEMENT, "no management listener: set management.listen to another address");
+                Ok(None)
+            }
+        },
+    }
+}
+
+async fn open_store(data_dir: &DataDir, settings: &Settings) -> anyhow::Result<Store> {
+    if settings.database.url.is_empty() {
+        let path = data_dir.join("wharfinger.db");
+        return Store::open(&Location::Sqlite(path.clone()))
+            .await
+            .with_context(|| format!("cannot open the database {}", path.display()));
+    }
+    let location = Location::Postgres(settings.database.url.clone());
+    Store::open(&location).await.context("cannot open the PostgreSQL database of database.url")
+}
+
+async fn bootstrap(iam: &Iam, data_dir: &DataDir, settings: &Settings) -> anyhow::Result<Option<Founding>> {
+    let tenancy = &settings.tenancy;
+    let founding = FoundingSettings {
+        namespace: tenancy.namespace.as_deref().map(str::parse).transpose()?,
+        tenancy_id: tenancy.id.as_deref().map(str::parse).transpose()?,
+        region: tenancy.region.clone(),
+        region_key: tenancy.region_key.clone(),
+        create_on_first_push: settings.registry.create_on_first_push,
+    };
+    let mut kept = None;
+    let founded = iam
+        .bootstrap(incoming::own_request(), founding, |founding| {
+            let text = serde_json::to_string_pretty(founding).unwrap_or_default();
+            let written = data_dir.write_private(BOOTSTRAP, &text);
+            kept = Some(written.is_ok());
+            written.map_err(|error| wharfinger_iam::Error::Conflict(format!("cannot write {BOOTSTRAP}: {error}")))
+        })
+        .await
+        .context("cannot found the first tenancy");
+    // Written for a founding that did not come about: its token opens nothing.
+    if kept.is_some() && !matches!(founded, Ok(Some(_))) {
+        data_dir.remove(BOOTSTRAP);
+    }
+    founded
+}
+
+fn bind_control(data_dir: &DataDir) -> anyhow::Result<UnixListener> {
+    let path = data_dir::control_socket(data_dir.path());
+    // Nobody else serves this directory, so a socket in it is a leftover.
+    data_dir.remove("control.sock");
+    let listener = UnixListener::bind(&path).with_context(|| format!("cannot make the control socket {}", path.display()))?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    let mode = std::fs::metadata(data_dir.path())?.permissions().mode();
+    if mode & 0o022 != 0 {
+        bail!("the data directory {} can be written by others (mode {:o}): chmod 700 it", data_dir.path().display(), mode & 0o777);
+    }
+    Ok(listener)
+}
+
+/// `/healthz`: the process answers. `/readyz`: it takes requests and its database answers.
+fn health_router(iam: Iam, stopping: watch::Receiver<bool>) -> Router {
+    let ready = move || {
+        let (iam, is_stopping) = (iam.clone(), *stopping.borrow());
+        async move {
+            if is_stopping {
+                return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+            }
+            match tenancies::first(&iam).await {
+                Ok(_) => (StatusCode::OK, "ready\n"),
+                Err(error) => {
+                    tracing::warn!(%error, "not ready: the database does not answer");
+                    (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n")
+                }
+            }
+        }
+    };
+    Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready))
+}
+
+fn management_incoming(health: Router, metrics: Arc<Metrics>) -> Arc<Incoming> {
+    let shown = Arc::clone(&metrics);
+    let encode = async move || {
+        let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        ([(header::CONTENT_TYPE, content_type)], shown.encode())
+    };
+    Arc::new(Incoming {
+        router: health.route("/metrics", get(encode)),
+        metrics,
+        trusted_proxies: Vec::new(),
+        public_url: None,
+        is_behind_proxy: false,
+        writes: TaskTracker::new(),
+    })
+}
+
+/// Prints what a person types next.
+fn greet(data_dir: &DataDir, listen: SocketAddr, founding: Option<&Founding>) {
+    output::say(&format!("wharfinger listens on http://{listen}"));
+    let Some(founding) = founding else { return };
+    let (namespace, username) = (&founding.namespace, &founding.username);
+    let bootstrap = data_dir.join(BOOTSTRAP);
+    output::say(&format!(
+        "\nA tenancy was founded. Its administrator's auth token is in {}; remove the file when you have noted it.\n\
+         Next:\n  docker login -u {namespace}/{username} {listen}\n  docker push {listen}/{namespace}/<repository>:<version>",
+        bootstrap.display()
+    ));
+}

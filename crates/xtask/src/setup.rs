@@ -1,0 +1,142 @@
+//! Installs what the tests and the benchmark need, at pinned versions, once.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::workspace::{Workspace, run as run_command};
+
+/// Debian packages and what they are for.
+const TEST_PACKAGES: [(&str, &str); 5] = [
+    ("docker.io", "push and pull with a real Docker engine"),
+    ("skopeo", "copies between registries"),
+    ("busybox-static", "the content of a test image that runs"),
+    ("postgresql-15", "the second metadata engine"),
+    ("openssl", "certificates for TLS tests"),
+];
+const BENCH_PACKAGES: [(&str, &str); 3] = [
+    ("docker-registry", "the peer to beat"),
+    ("nginx-light", "the limit for reads"),
+    ("wrk", "the load for manifests"),
+];
+
+enum Installer {
+    Go,
+    Cargo,
+}
+
+/// Programs built from source into `CACHE/bin`: name, source, version, installer, what for.
+const TOOLS: [(&str, &str, &str, Installer, &str); 2] = [
+    (
+        "conformance",
+        "github.com/opencontainers/distribution-spec/conformance",
+        "v0.0.0-20260831232431-97274622c111",
+        Installer::Go,
+        "the official conformance suite",
+    ),
+    (
+        "cargo-deny",
+        "cargo-deny",
+        "0.20.2",
+        Installer::Cargo,
+        "checks dependencies and licences",
+    ),
+];
+
+pub(crate) fn run(workspace: &Workspace, bench: bool) -> Result<()> {
+    let _lock = workspace.lock()?;
+    install(workspace, bench)
+}
+
+/// As [`run`], for callers that hold the lock.
+pub(crate) fn install(workspace: &Workspace, bench: bool) -> Result<()> {
+    let started = Instant::now();
+    let mut packages = TEST_PACKAGES.to_vec();
+    if bench {
+        packages.extend(BENCH_PACKAGES);
+    }
+    install_packages(&packages)?;
+    for (name, source, version, installer, purpose) in &TOOLS {
+        let stamp = workspace.bin().join(format!("{name}.version"));
+        let installed = fs::read_to_string(&stamp).is_ok_and(|found| found == *version);
+        if installed && workspace.bin().join(name).exists() {
+            continue;
+        }
+        println!("setup: building {name} {version} ({purpose})");
+        let start = Instant::now();
+        install_tool(workspace, &format!("{source}@{version}"), installer)?;
+        fs::write(&stamp, version).with_context(|| stamp.display().to_string())?;
+        println!("setup: {name} took {:.0} s", start.elapsed().as_secs_f64());
+    }
+    println!(
+        "setup: everything is there ({:.1} s)",
+        started.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+fn install_tool(workspace: &Workspace, source: &str, installer: &Installer) -> Result<()> {
+    match installer {
+        Installer::Go => run_command(
+            Command::new("go")
+                .args(["install", source])
+                .env("GOBIN", workspace.bin())
+                .env("GOFLAGS", "-buildvcs=false"),
+        ),
+        Installer::Cargo => run_command(
+            workspace
+                .cargo(["install", "--locked", "--root"])?
+                .arg(&workspace.cache)
+                .arg(source)
+                .env("CARGO_TARGET_DIR", workspace.cache.join("target-tools")),
+        ),
+    }
+}
+
+fn install_packages(packages: &[(&str, &str)]) -> Result<()> {
+    let mut missing = Vec::new();
+    for (name, purpose) in packages {
+        if !is_installed(name)? {
+            println!("setup: {name} is missing ({purpose})");
+            missing.push(*name);
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let wanted = missing.join(" ");
+    if fs::metadata("/proc/self")?.uid() != 0 {
+        bail!("not root; as root run: apt-get install --no-install-recommends {wanted}");
+    }
+    let start = Instant::now();
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command
+            .args(["-q", "-o", "DPkg::Lock::Timeout=300"])
+            .args(arguments);
+        run_command(command.env("DEBIAN_FRONTEND", "noninteractive"))
+            .with_context(|| format!("install these packages by hand: {wanted}"))
+    };
+    apt(&["update"])?;
+    apt(&[
+        &["install", "-y", "--no-install-recommends"],
+        missing.as_slice(),
+    ]
+    .concat())?;
+    println!(
+        "setup: packages took {:.0} s",
+        start.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+fn is_installed(package: &str) -> Result<bool> {
+    let output = Command::new("dpkg-query")
+        .args(["-W", "-f", "${db:Status-Status}", package])
+        .output()
+        .context("cannot run dpkg-query; this needs Debian 12 (or install by hand what TEST_PACKAGES in setup.rs lists)")?;
+    Ok(output.stdout == b"installed")
+}

@@ -1,0 +1,136 @@
+//! What is run with cargo: the steps of `test`, the slow proofs, the benchmark.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::workspace::{Workspace, run};
+use crate::{setup, tidy};
+
+/// In the order they run: the cheapest first.
+pub(crate) const STEPS: [&str; 8] = [
+    "setup", "fmt", "tidy", "deny", "clippy", "unit", "build", "e2e",
+];
+
+/// Runs the steps up to the first that fails, and says how long each took.
+pub(crate) fn test(workspace: &Workspace, only: &[&str]) -> Result<()> {
+    let _lock = workspace.lock()?;
+    let mut times = Vec::new();
+    let mut outcome = Ok(());
+    for step in STEPS
+        .into_iter()
+        .filter(|step| only.is_empty() || only.contains(step))
+    {
+        println!("== {step}");
+        let start = Instant::now();
+        outcome = run_step(workspace, step).with_context(|| format!("step {step} failed"));
+        times.push((step, start.elapsed()));
+        if outcome.is_err() {
+            break;
+        }
+    }
+    print_times(&times);
+    outcome
+}
+
+fn run_step(workspace: &Workspace, step: &str) -> Result<()> {
+    match step {
+        "setup" => setup::install(workspace, false),
+        "fmt" => run(&mut workspace.cargo(["fmt", "--all", "--check"])?),
+        "tidy" => tidy::run(&workspace.root),
+        "deny" => deny(workspace),
+        "clippy" => run(&mut workspace.cargo([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ])?),
+        "unit" => {
+            run(&mut workspace.cargo(["test", "--workspace", "--exclude", "wharfinger-e2e"])?)
+        }
+        "build" => run(&mut workspace.cargo(["build", "-p", "wharfinger"])?),
+        "e2e" => run(&mut e2e(workspace, "debug", &[])?),
+        _ => bail!("there is no step {step}; the steps are {STEPS:?}"),
+    }
+}
+
+fn deny(workspace: &Workspace) -> Result<()> {
+    if !workspace.bin().join("cargo-deny").exists() {
+        bail!("cargo-deny is missing; run `cargo xtask setup`");
+    }
+    // The check is offline and reads the sources of every package in the lock file.
+    run(&mut workspace.cargo(["fetch", "--locked", "--quiet"])?)?;
+    run(&mut workspace.cargo(["deny", "--offline", "check", "bans", "licenses", "sources"])?)
+}
+
+/// `cargo test` of the end-to-end crate against the program built in `profile`.
+fn e2e(workspace: &Workspace, profile: &str, arguments: &[&str]) -> Result<Command> {
+    let mut command = workspace.cargo(["test", "-p", "wharfinger-e2e"])?;
+    command.args(arguments);
+    command.env(
+        "WHARFINGER_BIN",
+        workspace.target().join(profile).join("wharfinger"),
+    );
+    command.env("WHARFINGER_TOOLS", workspace.bin());
+    Ok(command)
+}
+
+/// Runs the proof of that name, which CI does not run, or lists them all.
+pub(crate) fn prove(workspace: &Workspace, name: Option<&str>) -> Result<()> {
+    let _lock = workspace.lock()?;
+    let proofs = ["--release", "--test", "prove", "--"];
+    let Some(name) = name else {
+        return run(&mut e2e(
+            workspace,
+            "release",
+            &[&proofs[..], &["--list"]].concat(),
+        )?);
+    };
+    run(&mut workspace.cargo(["build", "--release", "-p", "wharfinger"])?)?;
+    let start = Instant::now();
+    let arguments = [&proofs[..], &["--exact", name, "--nocapture"]].concat();
+    run(&mut e2e(workspace, "release", &arguments)?)?;
+    println!("{name}: {:.1} minutes", minutes(start.elapsed()));
+    Ok(())
+}
+
+/// Builds everything in release and compares it with its peers.
+pub(crate) fn bench(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
+    let _lock = workspace.lock()?;
+    setup::install(workspace, true)?;
+    run(&mut workspace.cargo([
+        "build",
+        "--release",
+        "-p",
+        "wharfinger",
+        "-p",
+        "wharfinger-bench",
+    ])?)?;
+    let release = workspace.target().join("release");
+    let mut command = Command::new(release.join("wharfinger-bench"));
+    command.arg("--wharfinger").arg(release.join("wharfinger"));
+    command
+        .arg("--dir")
+        .arg(workspace.cache.join("bench"))
+        .args(arguments);
+    run(&mut command)
+}
+
+fn print_times(times: &[(&str, Duration)]) {
+    println!("\nstep     minutes");
+    for (step, time) in times {
+        println!("{step:<8} {:7.2}", minutes(*time));
+    }
+    println!(
+        "{:<8} {:7.2}",
+        "total",
+        minutes(times.iter().map(|(_, time)| *time).sum())
+    );
+}
+
+fn minutes(time: Duration) -> f64 {
+    time.as_secs_f64() / 60.0
+}
