@@ -18,7 +18,11 @@ pub(crate) struct Failure {
 
 impl Failure {
     fn invalid(message: String) -> Failure {
-        Failure { status: StatusCode::BAD_REQUEST, code: "InvalidParameter", message }
+        Failure {
+            status: StatusCode::BAD_REQUEST,
+            code: "InvalidParameter",
+            message,
+        }
     }
 }
 
@@ -27,7 +31,9 @@ impl From<Error> for Failure {
         let (status, code) = match error.kind() {
             ErrorKind::Unauthenticated => (StatusCode::UNAUTHORIZED, "NotAuthenticated"),
             // Not there and not allowed look alike.
-            ErrorKind::NotFound | ErrorKind::Denied => (StatusCode::NOT_FOUND, "NotAuthorizedOrNotFound"),
+            ErrorKind::NotFound | ErrorKind::Denied => {
+                (StatusCode::NOT_FOUND, "NotAuthorizedOrNotFound")
+            }
             ErrorKind::Conflict if matches!(error, Error::Iam(IamError::NameTaken { .. })) => {
                 (StatusCode::CONFLICT, "NotAuthorizedOrResourceAlreadyExists")
             }
@@ -38,10 +44,19 @@ impl From<Error> for Failure {
         };
         if status.is_server_error() {
             tracing::error!(error = ?error, "request failed");
-            let message = "internal error: the server's log has the cause under this request's id".to_owned();
-            return Failure { status, code, message };
+            let message =
+                "internal error: the server's log has the cause under this request's id".to_owned();
+            return Failure {
+                status,
+                code,
+                message,
+            };
         }
-        Failure { status, code, message: error.to_string() }
+        Failure {
+            status,
+            code,
+            message: error.to_string(),
+        }
     }
 }
 
@@ -72,6 +87,11 @@ impl From<QueryRejection> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let body = json!({ "code": self.code, "message": self.message }).to_string();
-        (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+        (
+            self.status,
+            [(header::CONTENT_TYPE, "application/json")],
+            body,
+        )
+            .into_response()
     }
 }

@@ -13,7 +13,12 @@ use crate::{CONTENT_DIGEST, Distribution, empty};
 
 const OCTET_STREAM: &str = "application/octet-stream";
 
-pub(crate) async fn head(state: &Distribution, ctx: &Ctx, image: &ImageName, digest: &Digest) -> Result<Response, Failure> {
+pub(crate) async fn head(
+    state: &Distribution,
+    ctx: &Ctx,
+    image: &ImageName,
+    digest: &Digest,
+) -> Result<Response, Failure> {
     let size = state.registry.stat_blob(ctx, image, digest).await?;
     let headers = [
         (header::CONTENT_LENGTH, &*size.to_string()),
@@ -33,7 +38,10 @@ pub(crate) async fn get(
 ) -> Result<Response, Failure> {
     let reader = state.registry.open_blob(ctx, image, digest).await?;
     let size = reader.size();
-    let range = parts.headers.get(header::RANGE).and_then(|value| value.to_str().ok());
+    let range = parts
+        .headers
+        .get(header::RANGE)
+        .and_then(|value| value.to_str().ok());
     let (status, part) = match range::wanted(range, size) {
         Wanted::Whole => (StatusCode::OK, 0..size),
         Wanted::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
@@ -44,7 +52,10 @@ pub(crate) async fn get(
         }
     };
     let headers = [
-        (header::CONTENT_LENGTH, &*(part.end - part.start).to_string()),
+        (
+            header::CONTENT_LENGTH,
+            &*(part.end - part.start).to_string(),
+        ),
         (header::CONTENT_TYPE, OCTET_STREAM),
         (header::ACCEPT_RANGES, "bytes"),
         (CONTENT_DIGEST, digest.as_str()),
@@ -52,14 +63,20 @@ pub(crate) async fn get(
     let mut response = empty(status, &headers)?;
     if status == StatusCode::PARTIAL_CONTENT {
         let content_range = format!("bytes {}-{}/{size}", part.start, part.end - 1);
-        let value = HeaderValue::from_str(&content_range).map_err(|_| Failure::header(&header::CONTENT_RANGE))?;
+        let value = HeaderValue::from_str(&content_range)
+            .map_err(|_| Failure::header(&header::CONTENT_RANGE))?;
         response.headers_mut().insert(header::CONTENT_RANGE, value);
     }
     *response.body_mut() = Body::from_stream(reader.read(part));
     Ok(response)
 }
 
-pub(crate) async fn delete(state: &Distribution, ctx: &Ctx, image: &ImageName, digest: &Digest) -> Result<Response, Failure> {
+pub(crate) async fn delete(
+    state: &Distribution,
+    ctx: &Ctx,
+    image: &ImageName,
+    digest: &Digest,
+) -> Result<Response, Failure> {
     state.registry.delete_blob(ctx, image, digest).await?;
     empty(StatusCode::ACCEPTED, &[])
 }

@@ -21,17 +21,32 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Failure {
-        Failure { status, code, message: message.into(), challenge_error: None, headers: Vec::new() }
+    pub(crate) fn new(
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> Failure {
+        Failure {
+            status,
+            code,
+            message: message.into(),
+            challenge_error: None,
+            headers: Vec::new(),
+        }
     }
 
     pub(crate) fn no_such_route() -> Failure {
-        Failure::new(StatusCode::NOT_FOUND, "UNSUPPORTED", "the Distribution API has no such path")
+        Failure::new(
+            StatusCode::NOT_FOUND,
+            "UNSUPPORTED",
+            "the Distribution API has no such path",
+        )
     }
 
     pub(crate) fn method_not_allowed(method: &Method, allowed: &'static str) -> Failure {
         let message = format!("{method} is not supported here: use {allowed}");
-        Failure::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message).with(header::ALLOW, allowed)
+        Failure::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message)
+            .with(header::ALLOW, allowed)
     }
 
     pub(crate) fn digest(error: &ParseDigestError) -> Failure {
@@ -48,7 +63,11 @@ impl Failure {
     }
 
     pub(crate) fn header(name: &HeaderName) -> Failure {
-        Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", format!("no valid value for header {name}"))
+        Failure::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "UNKNOWN",
+            format!("no valid value for header {name}"),
+        )
     }
 
     pub(crate) fn with(mut self, name: HeaderName, value: impl Into<String>) -> Failure {
@@ -63,13 +82,22 @@ impl Failure {
 
     /// The answer; to a HEAD without a body.
     pub(crate) fn render(self, challenge: &Challenge, is_head: bool) -> Response {
-        let body = json!({ "errors": [{ "code": self.code, "message": self.message, "detail": null }] }).to_string();
+        let body =
+            json!({ "errors": [{ "code": self.code, "message": self.message, "detail": null }] })
+                .to_string();
         let body = if is_head { String::new() } else { body };
-        let mut response = (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+        let mut response = (
+            self.status,
+            [(header::CONTENT_TYPE, "application/json")],
+            body,
+        )
+            .into_response();
         if self.status == StatusCode::UNAUTHORIZED
             && let Ok(value) = HeaderValue::from_str(&challenge.render(self.challenge_error))
         {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, value);
         }
         for (name, value) in self.headers {
             if let Ok(value) = HeaderValue::from_str(&value) {
@@ -105,15 +133,19 @@ impl From<Error> for Failure {
                 tracing::info!(%cause, "log-in failed");
                 let failure = Failure::new(status, "UNAUTHORIZED", error.to_string());
                 match cause {
-                    LoginFailure::InvalidToken | LoginFailure::ExpiredToken | LoginFailure::RevokedCredential => {
+                    LoginFailure::InvalidToken
+                    | LoginFailure::ExpiredToken
+                    | LoginFailure::RevokedCredential => {
                         failure.with_challenge_error("invalid_token")
                     }
                     _ => failure,
                 }
             }
             // A wider token helps, so the client is sent for one.
-            Error::Iam(IamError::BeyondCap { .. }) => Failure::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", error.to_string())
-                .with_challenge_error("insufficient_scope"),
+            Error::Iam(IamError::BeyondCap { .. }) => {
+                Failure::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", error.to_string())
+                    .with_challenge_error("insufficient_scope")
+            }
             _ if matches!(error.kind(), ErrorKind::Internal | ErrorKind::Unavailable) => {
                 tracing::error!(error = describe(&error), "request failed");
                 let message = if error.kind() == ErrorKind::Unavailable {
@@ -130,7 +162,9 @@ impl From<Error> for Failure {
 
 fn code(error: &Error) -> &'static str {
     match error {
-        Error::Iam(IamError::Unauthenticated | IamError::LoginFailed(_) | IamError::BeyondCap { .. }) => "UNAUTHORIZED",
+        Error::Iam(
+            IamError::Unauthenticated | IamError::LoginFailed(_) | IamError::BeyondCap { .. },
+        ) => "UNAUTHORIZED",
         Error::Iam(IamError::Denied { .. }) => "DENIED",
         Error::Iam(IamError::NotFound { .. }) | Error::NotCreatedOnPush(_) => "NAME_UNKNOWN",
         Error::Iam(IamError::Invalid { .. }) => "NAME_INVALID",

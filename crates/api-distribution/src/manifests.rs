@@ -52,18 +52,33 @@ pub(crate) async fn put(
     parts: &Parts,
     body: Body,
 ) -> Result<Response, Failure> {
-    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let content_type = parts
+        .headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned);
     let body = read(body).await?;
-    let digest = state.registry.put_manifest(ctx, image, reference, content_type.as_deref(), body).await?;
+    let digest = state
+        .registry
+        .put_manifest(ctx, image, reference, content_type.as_deref(), body)
+        .await?;
     let location = format!("/v2/{image}/manifests/{digest}");
-    empty(StatusCode::CREATED, &[(header::LOCATION, &location), (CONTENT_DIGEST, digest.as_str())])
+    empty(
+        StatusCode::CREATED,
+        &[
+            (header::LOCATION, &location),
+            (CONTENT_DIGEST, digest.as_str()),
+        ],
+    )
 }
 
 /// Reads a manifest's body, which has no declared length when it comes chunked.
 async fn read(body: Body) -> Result<Bytes, Error> {
     match Limited::new(body, MAX_MANIFEST_BYTES).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Error::ManifestTooLarge { limit: MAX_MANIFEST_BYTES }),
+        Err(error) if error.is::<LengthLimitError>() => Err(Error::ManifestTooLarge {
+            limit: MAX_MANIFEST_BYTES,
+        }),
         Err(error) => Err(Error::BodyBroken(error.to_string())),
     }
 }

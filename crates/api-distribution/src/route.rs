@@ -37,19 +37,33 @@ impl Route {
         let path = path.strip_prefix('/').unwrap_or(path);
         // Only the last part may be percent-encoded: some clients write the colon of a digest so.
         let (front, last) = path.rsplit_once('/').ok_or_else(Failure::no_such_route)?;
-        let last = percent_decode_str(last).decode_utf8().map_err(|_| Failure::no_such_route())?;
+        let last = percent_decode_str(last)
+            .decode_utf8()
+            .map_err(|_| Failure::no_such_route())?;
         if let Some(name) = front.strip_suffix("/blobs/uploads") {
             let image = image(name)?;
-            return Ok(if last.is_empty() { Route::Uploads(image) } else { Route::Upload(image, last.into_owned()) });
+            return Ok(if last.is_empty() {
+                Route::Uploads(image)
+            } else {
+                Route::Upload(image, last.into_owned())
+            });
         }
         if let Some(name) = front.strip_suffix("/blobs") {
             if last == "uploads" {
                 return Ok(Route::Uploads(image(name)?));
             }
-            return Ok(Route::Blob(image(name)?, last.parse().map_err(|error: ParseDigestError| Failure::digest(&error))?));
+            return Ok(Route::Blob(
+                image(name)?,
+                last.parse()
+                    .map_err(|error: ParseDigestError| Failure::digest(&error))?,
+            ));
         }
         if let Some(name) = front.strip_suffix("/manifests") {
-            return Ok(Route::Manifest(image(name)?, last.parse().map_err(|error: ParseNameError| Failure::name(&error))?));
+            return Ok(Route::Manifest(
+                image(name)?,
+                last.parse()
+                    .map_err(|error: ParseNameError| Failure::name(&error))?,
+            ));
         }
         if let Some(name) = front.strip_suffix("/tags")
             && last == "list"
@@ -114,7 +128,8 @@ impl Route {
 }
 
 fn image(name: &str) -> Result<ImageName, Failure> {
-    name.parse().map_err(|error: ParseNameError| Failure::name(&error))
+    name.parse()
+        .map_err(|error: ParseNameError| Failure::name(&error))
 }
 
 #[cfg(test)]
@@ -134,16 +149,37 @@ mod tests {
         assert_eq!(parse("/v2"), Route::Base);
         assert_eq!(parse("/v2/"), Route::Base);
         assert_eq!(parse("/v2/_catalog"), Route::Catalog);
-        assert_eq!(parse("/v2/ns/blobs/uploads/blobs/uploads/"), Route::Uploads(image.clone()));
-        assert_eq!(parse("/v2/ns/blobs/uploads/blobs/uploads"), Route::Uploads(image.clone()));
-        assert_eq!(parse("/v2/ns/blobs/uploads/blobs/uploads/x"), Route::Upload(image.clone(), "x".into()));
-        assert_eq!(parse("/v2/ns/blobs/uploads/tags/list"), Route::Tags(image.clone()));
-        assert_eq!(parse(&format!("/v2/ns/blobs/uploads/blobs/sha256%3A{hex}")), Route::Blob(image, digest));
+        assert_eq!(
+            parse("/v2/ns/blobs/uploads/blobs/uploads/"),
+            Route::Uploads(image.clone())
+        );
+        assert_eq!(
+            parse("/v2/ns/blobs/uploads/blobs/uploads"),
+            Route::Uploads(image.clone())
+        );
+        assert_eq!(
+            parse("/v2/ns/blobs/uploads/blobs/uploads/x"),
+            Route::Upload(image.clone(), "x".into())
+        );
+        assert_eq!(
+            parse("/v2/ns/blobs/uploads/tags/list"),
+            Route::Tags(image.clone())
+        );
+        assert_eq!(
+            parse(&format!("/v2/ns/blobs/uploads/blobs/sha256%3A{hex}")),
+            Route::Blob(image, digest)
+        );
     }
 
     #[test]
     fn what_is_no_route_or_no_name_is_refused() {
-        for path in ["/v2/x", "/v2/ns/tags/list", "/v2/ns/app/tags/other", "/v2/ns/APP/tags/list", "/v2/ns/a/../b/tags/list"] {
+        for path in [
+            "/v2/x",
+            "/v2/ns/tags/list",
+            "/v2/ns/app/tags/other",
+            "/v2/ns/APP/tags/list",
+            "/v2/ns/a/../b/tags/list",
+        ] {
             assert!(Route::parse(path).is_err(), "{path}");
         }
         assert!(Route::parse("/v2/ns/app/manifests/sha256:baddigeststring").is_err());

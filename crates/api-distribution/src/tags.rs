@@ -18,19 +18,35 @@ const MAX_ENTRIES: usize = 10_000;
 
 /// Reads `n` and `last`.
 fn page(parts: &Parts) -> Result<Page, Failure> {
-    let mut page = Page { limit: MAX_ENTRIES, last: None };
+    let mut page = Page {
+        limit: MAX_ENTRIES,
+        last: None,
+    };
     for (name, value) in form_pairs(parts.uri.query().unwrap_or("")) {
         match name.as_str() {
             "n" => {
-                let message = || format!("`n` is `{}`: use a whole number from 0 on", value.chars().take(40).collect::<String>());
-                let n: u64 = value
-                    .parse()
-                    .map_err(|_| Failure::new(StatusCode::BAD_REQUEST, "PAGINATION_NUMBER_INVALID", message()))?;
+                let message = || {
+                    format!(
+                        "`n` is `{}`: use a whole number from 0 on",
+                        value.chars().take(40).collect::<String>()
+                    )
+                };
+                let n: u64 = value.parse().map_err(|_| {
+                    Failure::new(
+                        StatusCode::BAD_REQUEST,
+                        "PAGINATION_NUMBER_INVALID",
+                        message(),
+                    )
+                })?;
                 page.limit = usize::try_from(n).unwrap_or(MAX_ENTRIES).min(MAX_ENTRIES);
             }
             "last" if value.contains('\0') || value.len() > 512 => {
                 let message = "`last` must be an entry of the list";
-                return Err(Failure::new(StatusCode::BAD_REQUEST, "NAME_INVALID", message));
+                return Err(Failure::new(
+                    StatusCode::BAD_REQUEST,
+                    "NAME_INVALID",
+                    message,
+                ));
             }
             "last" => page.last = Some(value),
             _ => {}
@@ -41,7 +57,10 @@ fn page(parts: &Parts) -> Result<Page, Failure> {
 
 /// One entry more than wanted tells whether there is a next page.
 fn one_more(page: &Page) -> Page {
-    Page { limit: page.limit + 1, last: page.last.clone() }
+    Page {
+        limit: page.limit + 1,
+        last: page.last.clone(),
+    }
 }
 
 /// Cuts the entry too many off, and links to the next page if there was one.
@@ -50,7 +69,10 @@ fn cut(entries: &mut Vec<String>, page: &Page, path: &str) -> Option<String> {
     entries.truncate(page.limit);
     let last = entries.last().filter(|_| has_more)?;
     let last = utf8_percent_encode(last, NON_ALPHANUMERIC);
-    Some(format!(r#"<{path}?n={}&last={last}>; rel="next""#, page.limit))
+    Some(format!(
+        r#"<{path}?n={}&last={last}>; rel="next""#,
+        page.limit
+    ))
 }
 
 fn list(body: serde_json::Value, link: Option<String>) -> Result<Response, Failure> {
@@ -69,7 +91,10 @@ pub(crate) async fn list_tags(
     parts: &Parts,
 ) -> Result<Response, Failure> {
     let page = page(parts)?;
-    let mut tags = state.registry.list_tags(ctx, image, &one_more(&page)).await?;
+    let mut tags = state
+        .registry
+        .list_tags(ctx, image, &one_more(&page))
+        .await?;
     let link = cut(&mut tags, &page, &format!("/v2/{image}/tags/list"));
     list(json!({ "name": image.to_string(), "tags": tags }), link)
 }

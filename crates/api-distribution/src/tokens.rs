@@ -23,7 +23,10 @@ const OPERATION: OperationName = OperationName("issue_registry_token");
 /// error: rights are decided when the token is used.
 pub(crate) async fn get_token(State(state): State<Distribution>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    finish(by_query(&state, &parts).await, &Challenge::new(&parts, None))
+    finish(
+        by_query(&state, &parts).await,
+        &Challenge::new(&parts, None),
+    )
 }
 
 async fn by_query(state: &Distribution, parts: &Parts) -> Result<Response, Failure> {
@@ -33,12 +36,19 @@ async fn by_query(state: &Distribution, parts: &Parts) -> Result<Response, Failu
         Credentials::Basic(name, password) => state.iam.login(incoming, &name, &password).await?,
         Credentials::Bearer(_) => {
             let message = "this endpoint takes a user name and an auth token, not a registry token";
-            return Err(Failure::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message));
+            return Err(Failure::new(
+                StatusCode::UNAUTHORIZED,
+                "UNAUTHORIZED",
+                message,
+            ));
         }
     };
     let query = parts.uri.query().unwrap_or("");
     let pairs = form_pairs(query);
-    let scopes = pairs.iter().filter(|(name, _)| name == "scope").map(|(_, value)| value.as_str());
+    let scopes = pairs
+        .iter()
+        .filter(|(name, _)| name == "scope")
+        .map(|(_, value)| value.as_str());
     let cap = Cap::from_scopes(scopes);
     answer(state, &ctx, cap, None).await
 }
@@ -46,38 +56,76 @@ async fn by_query(state: &Distribution, parts: &Parts) -> Result<Response, Failu
 /// Decodes `a=b&c=d` (application/x-www-form-urlencoded), keeping repeated names.
 pub(crate) fn form_pairs(query: &str) -> Vec<(String, String)> {
     let decode = |text: &str| {
-        percent_encoding::percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
+        percent_encoding::percent_decode_str(&text.replace('+', " "))
+            .decode_utf8_lossy()
+            .into_owned()
     };
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(name, value)| (decode(name), decode(value))).collect()
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| (decode(name), decode(value)))
+        .collect()
 }
 
 /// The OAuth2 form of the same, which containerd and BuildKit try first.
 pub(crate) async fn post_token(State(state): State<Distribution>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    finish(by_grant(&state, &parts, body).await, &Challenge::new(&parts, None))
+    finish(
+        by_grant(&state, &parts, body).await,
+        &Challenge::new(&parts, None),
+    )
 }
 
 async fn by_grant(state: &Distribution, parts: &Parts, body: Body) -> Result<Response, Failure> {
     let incoming = authenticate::incoming(parts)?;
-    let body = Limited::new(body, MAX_FORM_BYTES).collect().await.map_err(|error| {
-        let message = format!("the form can't be read (at most {MAX_FORM_BYTES} bytes): {error}");
-        Failure::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", message)
-    })?;
+    let body = Limited::new(body, MAX_FORM_BYTES)
+        .collect()
+        .await
+        .map_err(|error| {
+            let message =
+                format!("the form can't be read (at most {MAX_FORM_BYTES} bytes): {error}");
+            Failure::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", message)
+        })?;
     let form = String::from_utf8_lossy(&body.to_bytes()).into_owned();
     let pairs = form_pairs(&form);
-    let field = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let field = |name: &str| {
+        pairs
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    };
     if field("grant_type") != Some("password") {
         let message = "only `grant_type=password` is supported: send `username` and `password`";
-        return Err(Failure::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", message));
+        return Err(Failure::new(
+            StatusCode::BAD_REQUEST,
+            "UNSUPPORTED",
+            message,
+        ));
     }
-    let (username, password) = (field("username").unwrap_or_default(), field("password").unwrap_or_default());
+    let (username, password) = (
+        field("username").unwrap_or_default(),
+        field("password").unwrap_or_default(),
+    );
     let ctx = state.iam.login(incoming, username, password).await?;
-    let scopes = pairs.iter().filter(|(name, _)| name == "scope").map(|(_, value)| value.as_str());
-    answer(state, &ctx, Cap::from_scopes(scopes), field("scope").map(str::to_owned)).await
+    let scopes = pairs
+        .iter()
+        .filter(|(name, _)| name == "scope")
+        .map(|(_, value)| value.as_str());
+    answer(
+        state,
+        &ctx,
+        Cap::from_scopes(scopes),
+        field("scope").map(str::to_owned),
+    )
+    .await
 }
 
-async fn answer(state: &Distribution, ctx: &Ctx, cap: Cap, scope: Option<String>) -> Result<Response, Failure> {
+async fn answer(
+    state: &Distribution,
+    ctx: &Ctx,
+    cap: Cap,
+    scope: Option<String>,
+) -> Result<Response, Failure> {
     let issued = state.iam.issue_registry_token(ctx, cap).await?;
     let token = issued.token.reveal();
     let mut body = json!({
@@ -90,15 +138,22 @@ async fn answer(state: &Distribution, ctx: &Ctx, cap: Cap, scope: Option<String>
         fields.insert("scope".to_owned(), scope.into());
     }
     let mut response = json_response(StatusCode::OK, body.to_string());
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 
 fn finish(outcome: Result<Response, Failure>, challenge: &Challenge) -> Response {
-    let mut response = outcome.unwrap_or_else(|failure| failure.render(challenge, false)).into_response();
+    let mut response = outcome
+        .unwrap_or_else(|failure| failure.render(challenge, false))
+        .into_response();
     // Here it is a password that is asked for, not a token.
     if response.status() == StatusCode::UNAUTHORIZED {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Basic realm="wharfinger""#));
+        response.headers_mut().insert(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static(r#"Basic realm="wharfinger""#),
+        );
     }
     response.extensions_mut().insert(OPERATION);
     response

@@ -24,7 +24,11 @@ fn received(offset: u64) -> String {
     format!("0-{}", offset.saturating_sub(1))
 }
 
-fn in_progress(status: StatusCode, image: &ImageName, upload: &Upload) -> Result<Response, Failure> {
+fn in_progress(
+    status: StatusCode,
+    image: &ImageName,
+    upload: &Upload,
+) -> Result<Response, Failure> {
     let headers = [
         (header::LOCATION, &*location(image, &upload.uuid)),
         (header::RANGE, &*received(upload.offset)),
@@ -35,27 +39,45 @@ fn in_progress(status: StatusCode, image: &ImageName, upload: &Upload) -> Result
 
 fn created(image: &ImageName, digest: &Digest) -> Result<Response, Failure> {
     let location = format!("/v2/{image}/blobs/{digest}");
-    empty(StatusCode::CREATED, &[(header::LOCATION, &location), (CONTENT_DIGEST, digest.as_str())])
+    empty(
+        StatusCode::CREATED,
+        &[
+            (header::LOCATION, &location),
+            (CONTENT_DIGEST, digest.as_str()),
+        ],
+    )
 }
 
 fn query_value(parts: &Parts, name: &str) -> Option<String> {
     let pairs = form_pairs(parts.uri.query().unwrap_or(""));
-    pairs.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+    pairs
+        .into_iter()
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value)
 }
 
 fn query_digest(parts: &Parts) -> Result<Option<Digest>, Failure> {
-    let parse = |text: String| text.parse().map_err(|error: ParseDigestError| Failure::digest(&error));
+    let parse = |text: String| {
+        text.parse()
+            .map_err(|error: ParseDigestError| Failure::digest(&error))
+    };
     query_value(parts, "digest").map(parse).transpose()
 }
 
 fn chunk_range(parts: &Parts) -> Result<Option<ChunkRange>, Failure> {
-    let Some(value) = parts.headers.get(header::CONTENT_RANGE) else { return Ok(None) };
+    let Some(value) = parts.headers.get(header::CONTENT_RANGE) else {
+        return Ok(None);
+    };
     let range = value.to_str().ok().and_then(range::chunk);
     let message = "Content-Range of a chunk must be `<first>-<last>`, two byte offsets in order";
-    range.map(Some).ok_or_else(|| Failure::new(StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID", message))
+    range
+        .map(Some)
+        .ok_or_else(|| Failure::new(StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID", message))
 }
 
-fn stream(body: Body) -> impl futures_util::Stream<Item = Result<bytes::Bytes, axum::Error>> + Unpin {
+fn stream(
+    body: Body,
+) -> impl futures_util::Stream<Item = Result<bytes::Bytes, axum::Error>> + Unpin {
     body.into_data_stream().into_stream()
 }
 
@@ -67,25 +89,44 @@ fn refuse(image: &ImageName, uuid: &str, error: Error) -> Failure {
     };
     let failure = Failure::from(error);
     match offset {
-        Some(offset) => failure.with(header::LOCATION, location(image, uuid)).with(header::RANGE, received(offset)),
+        Some(offset) => failure
+            .with(header::LOCATION, location(image, uuid))
+            .with(header::RANGE, received(offset)),
         None => failure,
     }
 }
 
-pub(crate) async fn start(state: &Distribution, ctx: &Ctx, image: &ImageName, parts: &Parts, body: Body) -> Result<Response, Failure> {
+pub(crate) async fn start(
+    state: &Distribution,
+    ctx: &Ctx,
+    image: &ImageName,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response, Failure> {
     // A mount from another repository may always be answered with a session.
     let is_mount = query_value(parts, "mount").is_some();
     if let Some(digest) = query_digest(parts)?
         && !is_mount
     {
-        state.registry.upload_blob(ctx, image, &digest, stream(body)).await?;
+        state
+            .registry
+            .upload_blob(ctx, image, &digest, stream(body))
+            .await?;
         return created(image, &digest);
     }
-    let upload = state.registry.start_upload(ctx, image, Algorithm::Sha256).await?;
+    let upload = state
+        .registry
+        .start_upload(ctx, image, Algorithm::Sha256)
+        .await?;
     in_progress(StatusCode::ACCEPTED, image, &upload)
 }
 
-pub(crate) async fn status(state: &Distribution, ctx: &Ctx, image: &ImageName, uuid: &str) -> Result<Response, Failure> {
+pub(crate) async fn status(
+    state: &Distribution,
+    ctx: &Ctx,
+    image: &ImageName,
+    uuid: &str,
+) -> Result<Response, Failure> {
     let upload = state.registry.get_upload(ctx, image, uuid).await?;
     in_progress(StatusCode::NO_CONTENT, image, &upload)
 }
@@ -99,7 +140,10 @@ pub(crate) async fn append(
     body: Body,
 ) -> Result<Response, Failure> {
     let range = chunk_range(parts)?;
-    let appended = state.registry.append_upload(ctx, image, uuid, range, stream(body)).await;
+    let appended = state
+        .registry
+        .append_upload(ctx, image, uuid, range, stream(body))
+        .await;
     let upload = appended.map_err(|error| refuse(image, uuid, error))?;
     in_progress(StatusCode::ACCEPTED, image, &upload)
 }
@@ -117,12 +161,20 @@ pub(crate) async fn finish(
         let message = "the closing PUT needs the blob's digest: add `?digest=sha256:…`";
         Failure::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", message)
     })?;
-    let finished = state.registry.finish_upload(ctx, image, uuid, range, &digest, stream(body)).await;
+    let finished = state
+        .registry
+        .finish_upload(ctx, image, uuid, range, &digest, stream(body))
+        .await;
     finished.map_err(|error| refuse(image, uuid, error))?;
     created(image, &digest)
 }
 
-pub(crate) async fn cancel(state: &Distribution, ctx: &Ctx, image: &ImageName, uuid: &str) -> Result<Response, Failure> {
+pub(crate) async fn cancel(
+    state: &Distribution,
+    ctx: &Ctx,
+    image: &ImageName,
+    uuid: &str,
+) -> Result<Response, Failure> {
     state.registry.cancel_upload(ctx, image, uuid).await?;
     empty(StatusCode::NO_CONTENT, &[])
 }

@@ -51,7 +51,11 @@ pub struct Subject {
 impl Subject {
     /// A subject without details.
     pub fn new(resource_id: impl Into<String>, resource_name: impl Into<String>) -> Subject {
-        Subject { resource_id: resource_id.into(), resource_name: resource_name.into(), details: serde_json::Map::new() }
+        Subject {
+            resource_id: resource_id.into(),
+            resource_name: resource_name.into(),
+            details: serde_json::Map::new(),
+        }
     }
 
     /// Adds one detail.
@@ -74,12 +78,25 @@ struct Record<'a> {
 }
 
 /// Writes the record of the operation that `tx` runs, for the tenancy that owns the resource.
-pub fn record(tx: &mut Tx, tenancy_id: i64, origin: &Origin, subject: &Subject) -> Result<(), Error> {
+pub fn record(
+    tx: &mut Tx,
+    tenancy_id: i64,
+    origin: &Origin,
+    subject: &Subject,
+) -> Result<(), Error> {
     let operation = tx.operation().name;
-    let record = Record { operation, event_time: origin.at.to_string(), origin, subject };
+    let record = Record {
+        operation,
+        event_time: origin.at.to_string(),
+        origin,
+        subject,
+    };
     // Maps with text keys and plain values always serialise.
     let record = serde_json::to_string(&record).unwrap_or_default();
-    tx.run(&AUDIT_RECORD_INSERT, &[&tenancy_id, &origin.at.0, &operation, &record])?;
+    tx.run(
+        &AUDIT_RECORD_INSERT,
+        &[&tenancy_id, &origin.at.0, &operation, &record],
+    )?;
     tx.count_record();
     Ok(())
 }

@@ -36,9 +36,15 @@ impl Cap {
         for scope in scopes.flat_map(str::split_ascii_whitespace) {
             asked = true;
             let Some(access) = parse(scope) else { continue };
-            match entries.iter_mut().find(|entry| entry.kind == access.kind && entry.name == access.name) {
+            match entries
+                .iter_mut()
+                .find(|entry| entry.kind == access.kind && entry.name == access.name)
+            {
                 Some(entry) => {
-                    let new = access.actions.into_iter().filter(|action| !entry.actions.contains(action));
+                    let new = access
+                        .actions
+                        .into_iter()
+                        .filter(|action| !entry.actions.contains(action));
                     let new: Vec<String> = new.collect();
                     entry.actions.extend(new);
                 }
@@ -50,9 +56,14 @@ impl Cap {
 
     /// Whether `action` on the resource stays within the cap.
     pub fn covers(&self, kind: &str, name: &str, action: &str) -> bool {
-        let Cap::Only(entries) = self else { return true };
+        let Cap::Only(entries) = self else {
+            return true;
+        };
         entries.iter().any(|entry| {
-            let acts = entry.actions.iter().any(|granted| granted == action || granted == "*");
+            let acts = entry
+                .actions
+                .iter()
+                .any(|granted| granted == action || granted == "*");
             entry.kind == kind && entry.name == name && acts
         })
     }
@@ -64,8 +75,16 @@ fn parse(scope: &str) -> Option<Access> {
     let (name, actions) = rest.rsplit_once(':')?;
     // `repository(plugin)` names a class that makes no difference here.
     let kind = kind.split_once('(').map_or(kind, |(kind, _)| kind);
-    let actions = actions.split(',').filter(|action| !action.is_empty()).map(str::to_owned).collect();
-    Some(Access { kind: kind.to_owned(), name: name.to_owned(), actions })
+    let actions = actions
+        .split(',')
+        .filter(|action| !action.is_empty())
+        .map(str::to_owned)
+        .collect();
+    Some(Access {
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        actions,
+    })
 }
 
 #[cfg(test)]
@@ -84,18 +103,27 @@ mod tests {
 
     #[test]
     fn scopes_of_one_resource_are_merged_from_one_value_or_several() {
-        let merged = cap(&["repository:a/b:pull repository:a/b:pull,push", "repository:c/d:*"]);
+        let merged = cap(&[
+            "repository:a/b:pull repository:a/b:pull,push",
+            "repository:c/d:*",
+        ]);
         assert!(merged.covers("repository", "a/b", "push"));
         assert!(!merged.covers("repository", "a/b", "delete"));
         assert!(merged.covers("repository", "c/d", "delete"));
         assert!(!merged.covers("repository", "e/f", "pull"));
-        let Cap::Only(entries) = merged else { unreachable!() };
+        let Cap::Only(entries) = merged else {
+            unreachable!()
+        };
         assert_eq!(entries[0].actions, ["pull", "push"]);
     }
 
     #[test]
     fn a_host_port_in_the_name_and_a_class_in_the_type_are_understood() {
-        assert!(cap(&["repository:host:5000/a/b:pull"]).covers("repository", "host:5000/a/b", "pull"));
+        assert!(cap(&["repository:host:5000/a/b:pull"]).covers(
+            "repository",
+            "host:5000/a/b",
+            "pull"
+        ));
         assert!(cap(&["repository(plugin):a/b:pull"]).covers("repository", "a/b", "pull"));
     }
 }

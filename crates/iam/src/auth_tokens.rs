@@ -46,12 +46,20 @@ pub async fn create_auth_token(
     let user = users::find(ctx, tenancy, user, Permission::UserAuthTokenSet).await?;
     if description.chars().count() > 400 || description.contains('\0') {
         let value = description.chars().take(40).collect();
-        return Err(Error::Invalid { field: "description", value, remedy: "use at most 400 characters and no NUL" });
+        return Err(Error::Invalid {
+            field: "description",
+            value,
+            remedy: "use at most 400 characters and no NUL",
+        });
     }
     let secret = secret::new_auth_token()?;
     let hash = secret::hash(&secret);
     let ocid = secret::new_ocid(ResourceKind::AuthToken)?.to_string();
-    let token = AuthToken { ocid, description: description.to_owned(), created_at: ctx.now().0 };
+    let token = AuthToken {
+        ocid,
+        description: description.to_owned(),
+        created_at: ctx.now().0,
+    };
     let origin = ctx.origin();
     let row = token.clone();
     ctx.store()
@@ -75,15 +83,27 @@ pub async fn create_auth_token(
 }
 
 /// A user's tokens, oldest first.
-pub async fn list_auth_tokens(ctx: &Ctx, tenancy: &Tenancy, user: &str) -> Result<Vec<AuthToken>, Error> {
+pub async fn list_auth_tokens(
+    ctx: &Ctx,
+    tenancy: &Tenancy,
+    user: &str,
+) -> Result<Vec<AuthToken>, Error> {
     let user = users::find(ctx, tenancy, user, Permission::UserRead).await?;
     Ok(ctx.store().all(&AUTH_TOKENS_BY_USER, &[&user.id]).await?)
 }
 
 /// Deletes a token. Registry tokens made with it are refused from the next request on.
-pub async fn delete_auth_token(ctx: &Ctx, tenancy: &Tenancy, user: &str, ocid: &str) -> Result<(), Error> {
+pub async fn delete_auth_token(
+    ctx: &Ctx,
+    tenancy: &Tenancy,
+    user: &str,
+    ocid: &str,
+) -> Result<(), Error> {
     let user = users::find(ctx, tenancy, user, Permission::UserAuthTokenRemove).await?;
-    let not_found = |ocid: &str| Error::NotFound { what: "auth token", name: ocid.chars().take(255).collect() };
+    let not_found = |ocid: &str| Error::NotFound {
+        what: "auth token",
+        name: ocid.chars().take(255).collect(),
+    };
     if ocid.contains('\0') {
         return Err(not_found(ocid));
     }

@@ -38,7 +38,9 @@ pub enum Error {
     #[error("log in first: this needs credentials")]
     Unauthenticated,
     /// The credentials are not good.
-    #[error("log-in failed: check that the user name is `<namespace>/<user>` or `<namespace>/<domain>/<user>`, that the password is an auth token (not a console password), and that the user is active")]
+    #[error(
+        "log-in failed: check that the user name is `<namespace>/<user>` or `<namespace>/<domain>/<user>`, that the password is an auth token (not a console password), and that the user is active"
+    )]
     LoginFailed(LoginFailure),
     /// The principal has no right to it, or it is not there: the two look alike to such a one.
     #[error("access denied, or no such resource")]
@@ -47,7 +49,9 @@ pub enum Error {
         permission: Permission,
     },
     /// The registry token was asked for a narrower scope than this needs.
-    #[error("the registry token does not cover `{action}` on `{name}`: ask for a token with that scope")]
+    #[error(
+        "the registry token does not cover `{action}` on `{name}`: ask for a token with that scope"
+    )]
     BeyondCap {
         /// The image name or catalog.
         name: String,
@@ -113,7 +117,9 @@ impl Error {
 fn store_kind(error: &wharfinger_metastore::Error) -> ErrorKind {
     use wharfinger_metastore::Error as Store;
     match error {
-        Store::Unavailable { .. } | Store::Closed | Store::OutcomeUnknown { .. } => ErrorKind::Unavailable,
+        Store::Unavailable { .. } | Store::Closed | Store::OutcomeUnknown { .. } => {
+            ErrorKind::Unavailable
+        }
         _ => ErrorKind::Internal,
     }
 }

@@ -63,9 +63,18 @@ pub async fn create_group(ctx: &Ctx, tenancy: &Tenancy, group: &str) -> Result<G
     ctx.store()
         .write(&CREATE_GROUP, move |tx| {
             let domain_id: Option<i64> = tx.opt(&users::DOMAIN_BY_NAME, &[&tenancy_id, &domain])?;
-            let domain_id = domain_id.ok_or_else(|| Error::NotFound { what: "domain", name: domain.clone() })?;
-            let id = tx.opt(&GROUP_INSERT, &[&ocid, &tenancy_id, &domain_id, &name, &false, &origin.at.0])?;
-            let id: i64 = id.ok_or_else(|| Error::NameTaken { what: "group", name: name.clone() })?;
+            let domain_id = domain_id.ok_or_else(|| Error::NotFound {
+                what: "domain",
+                name: domain.clone(),
+            })?;
+            let id = tx.opt(
+                &GROUP_INSERT,
+                &[&ocid, &tenancy_id, &domain_id, &name, &false, &origin.at.0],
+            )?;
+            let id: i64 = id.ok_or_else(|| Error::NameTaken {
+                what: "group",
+                name: name.clone(),
+            })?;
             wharfinger_audit::record(tx, tenancy_id, &origin, &Subject::new(&ocid, &name))?;
             Ok(Group {
                 id,
@@ -80,7 +89,12 @@ pub async fn create_group(ctx: &Ctx, tenancy: &Tenancy, group: &str) -> Result<G
 }
 
 /// Adds a user to a group; one who is in it already stays in it.
-pub async fn add_user_to_group(ctx: &Ctx, tenancy: &Tenancy, group: &str, user: &str) -> Result<(Group, User), Error> {
+pub async fn add_user_to_group(
+    ctx: &Ctx,
+    tenancy: &Tenancy,
+    group: &str,
+    user: &str,
+) -> Result<(Group, User), Error> {
     let (group, user) = find_both(ctx, tenancy, group, user).await?;
     let origin = ctx.origin();
     ctx.store()
@@ -88,7 +102,10 @@ pub async fn add_user_to_group(ctx: &Ctx, tenancy: &Tenancy, group: &str, user: 
             match tx.run(&MEMBERSHIP_INSERT, &[&group.id, &user.id, &origin.at.0]) {
                 // Group or user was deleted since it was looked up.
                 Err(wharfinger_metastore::Error::ForeignKey { .. }) => {
-                    return Err(Error::NotFound { what: "group or user", name: format!("{}, {}", group.name, user.name) });
+                    return Err(Error::NotFound {
+                        what: "group or user",
+                        name: format!("{}, {}", group.name, user.name),
+                    });
                 }
                 inserted => inserted?,
             };
@@ -100,13 +117,21 @@ pub async fn add_user_to_group(ctx: &Ctx, tenancy: &Tenancy, group: &str, user: 
 }
 
 /// Removes a user from a group, from the user's next request on.
-pub async fn remove_user_from_group(ctx: &Ctx, tenancy: &Tenancy, group: &str, user: &str) -> Result<(Group, User), Error> {
+pub async fn remove_user_from_group(
+    ctx: &Ctx,
+    tenancy: &Tenancy,
+    group: &str,
+    user: &str,
+) -> Result<(Group, User), Error> {
     let (group, user) = find_both(ctx, tenancy, group, user).await?;
     let origin = ctx.origin();
     ctx.store()
         .write(&REMOVE_USER_FROM_GROUP, move |tx| {
             if tx.run(&MEMBERSHIP_DELETE, &[&group.id, &user.id])? == 0 {
-                return Err(Error::NotFound { what: "member", name: format!("{} of {}", user.name, group.name) });
+                return Err(Error::NotFound {
+                    what: "member",
+                    name: format!("{} of {}", user.name, group.name),
+                });
             }
             let subject = Subject::new(&group.ocid, &group.name).with("user", user.ocid.as_str());
             wharfinger_audit::record(tx, group.tenancy_id, &origin, &subject)?;
@@ -115,12 +140,25 @@ pub async fn remove_user_from_group(ctx: &Ctx, tenancy: &Tenancy, group: &str, u
         .await
 }
 
-async fn find_both(ctx: &Ctx, tenancy: &Tenancy, group: &str, user: &str) -> Result<(Group, User), Error> {
+async fn find_both(
+    ctx: &Ctx,
+    tenancy: &Tenancy,
+    group: &str,
+    user: &str,
+) -> Result<(Group, User), Error> {
     let (domain, name) = users::split_name(group);
     users::check_name("group", name)?;
     users::check_name("domain", domain)?;
     let args: &[&dyn wharfinger_metastore::Param] = &[&tenancy.id, &domain, &name];
-    let group: Group = ctx.lookup(&GROUP_BY_NAME, args, Permission::GroupUpdate, tenancy.id, ("group", group)).await?;
+    let group: Group = ctx
+        .lookup(
+            &GROUP_BY_NAME,
+            args,
+            Permission::GroupUpdate,
+            tenancy.id,
+            ("group", group),
+        )
+        .await?;
     let user = users::find(ctx, tenancy, user, Permission::UserUpdate).await?;
     Ok((group, user))
 }

@@ -28,8 +28,8 @@ pub use bootstrap::{Founding, FoundingSettings};
 pub use ctx::{Ctx, Listener, Principal, Protected, Request, UserPrincipal};
 pub use decision::{Decision, Target};
 pub use error::{Error, LoginFailure};
-pub use secret::Secret;
 pub use registry_tokens::{RegistryToken, SERVICE};
+pub use secret::Secret;
 pub use tenancies::Tenancy;
 
 /// Every statement of this crate, for the test that prepares them on both engines.
@@ -44,8 +44,13 @@ pub const STATEMENTS: &[&[&Statement]] = &[
 ];
 
 /// Every operation of this crate, for the test that each leaves its audit record.
-pub const OPERATIONS: &[&[&Operation]] =
-    &[auth_tokens::OPERATIONS, bootstrap::OPERATIONS, groups::OPERATIONS, tenancies::OPERATIONS, users::OPERATIONS];
+pub const OPERATIONS: &[&[&Operation]] = &[
+    auth_tokens::OPERATIONS,
+    bootstrap::OPERATIONS,
+    groups::OPERATIONS,
+    tenancies::OPERATIONS,
+    users::OPERATIONS,
+];
 
 /// Identity and access of one installation. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -63,7 +68,12 @@ struct Inner {
 impl Iam {
     /// Identity over `store`; registry tokens live `token_lifetime_secs`.
     pub fn new(store: Store, token_lifetime_secs: i64) -> Iam {
-        Iam(Arc::new(Inner { store, token_lifetime_secs, tenancies: Mutex::default(), keys: Default::default() }))
+        Iam(Arc::new(Inner {
+            store,
+            token_lifetime_secs,
+            tenancies: Mutex::default(),
+            keys: Default::default(),
+        }))
     }
 
     /// The store that everything is kept in.

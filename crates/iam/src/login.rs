@@ -60,8 +60,13 @@ fn split_username(username: &str) -> Option<(&str, &str, &str)> {
     let (namespace, rest) = username.split_once('/')?;
     let (domain, user) = rest.split_once('/').unwrap_or((DEFAULT_DOMAIN, rest));
     // The word of the old federation still stands in many people's configuration.
-    let is_default = domain.eq_ignore_ascii_case("oracleidentitycloudservice") || domain.eq_ignore_ascii_case(DEFAULT_DOMAIN);
-    Some((namespace, if is_default { DEFAULT_DOMAIN } else { domain }, user))
+    let is_default = domain.eq_ignore_ascii_case("oracleidentitycloudservice")
+        || domain.eq_ignore_ascii_case(DEFAULT_DOMAIN);
+    Some((
+        namespace,
+        if is_default { DEFAULT_DOMAIN } else { domain },
+        user,
+    ))
 }
 
 impl Iam {
@@ -72,11 +77,21 @@ impl Iam {
 
     /// The context of a request on the control socket.
     pub fn local_administrator(&self, request: Request) -> Ctx {
-        Ctx::new(self.clone(), Principal::LocalAdministrator, Cap::None, request)
+        Ctx::new(
+            self.clone(),
+            Principal::LocalAdministrator,
+            Cap::None,
+            request,
+        )
     }
 
     /// Logs in with a user name and an auth token.
-    pub async fn login(&self, request: Request, username: &str, password: &str) -> Result<Ctx, Error> {
+    pub async fn login(
+        &self,
+        request: Request,
+        username: &str,
+        password: &str,
+    ) -> Result<Ctx, Error> {
         let principal = self.password_principal(username, password).await?;
         Ok(Ctx::new(self.clone(), principal, Cap::None, request))
     }
@@ -88,12 +103,20 @@ impl Iam {
         let Some(credential) = claims.credential else {
             return Ok(Ctx::new(self.clone(), Principal::Anonymous, cap, request));
         };
-        let row: Option<CredentialRow> = self.store().opt(&USER_BY_CREDENTIAL, &[&credential]).await?;
+        let row: Option<CredentialRow> = self
+            .store()
+            .opt(&USER_BY_CREDENTIAL, &[&credential])
+            .await?;
         let row = row.ok_or(Error::LoginFailed(LoginFailure::RevokedCredential))?;
         if !row.is_active {
             return Err(Error::LoginFailed(LoginFailure::Inactive));
         }
-        Ok(Ctx::new(self.clone(), row.into_principal(credential), cap, request))
+        Ok(Ctx::new(
+            self.clone(),
+            row.into_principal(credential),
+            cap,
+            request,
+        ))
     }
 
     async fn password_principal(&self, username: &str, password: &str) -> Result<Principal, Error> {
@@ -105,7 +128,10 @@ impl Iam {
             return failed(LoginFailure::UnknownUser);
         }
         let hash = secret::hash(password);
-        let rows: Vec<CredentialRow> = self.store().all(&CREDENTIALS_BY_USERNAME, &[&namespace, &domain, &user]).await?;
+        let rows: Vec<CredentialRow> = self
+            .store()
+            .all(&CREDENTIALS_BY_USERNAME, &[&namespace, &domain, &user])
+            .await?;
         let cause = match rows.first() {
             None => LoginFailure::UnknownUser,
             Some(row) if row.credential.is_none() => LoginFailure::NoAuthToken,
@@ -115,7 +141,9 @@ impl Iam {
             let stored = row.hash.as_deref().unwrap_or_default();
             bool::from(stored.ct_eq(&hash))
         });
-        let Some((row, credential)) = matching.and_then(|row| row.credential.clone().map(|credential| (row, credential))) else {
+        let Some((row, credential)) =
+            matching.and_then(|row| row.credential.clone().map(|credential| (row, credential)))
+        else {
             return failed(cause);
         };
         if !row.is_active {
@@ -136,9 +164,18 @@ mod tests {
 
     #[test]
     fn usernames_have_two_or_three_parts() {
-        assert_eq!(split_username("ns/jdoe@acme.com"), Some(("ns", "Default", "jdoe@acme.com")));
-        assert_eq!(split_username("ns/Partners/jdoe"), Some(("ns", "Partners", "jdoe")));
-        assert_eq!(split_username("ns/oracleidentitycloudservice/jdoe"), Some(("ns", "Default", "jdoe")));
+        assert_eq!(
+            split_username("ns/jdoe@acme.com"),
+            Some(("ns", "Default", "jdoe@acme.com"))
+        );
+        assert_eq!(
+            split_username("ns/Partners/jdoe"),
+            Some(("ns", "Partners", "jdoe"))
+        );
+        assert_eq!(
+            split_username("ns/oracleidentitycloudservice/jdoe"),
+            Some(("ns", "Default", "jdoe"))
+        );
         assert_eq!(split_username("jdoe"), None);
     }
 }

@@ -154,7 +154,8 @@ pub(crate) fn comparison(
     permissions: Option<PermissionSet>,
     found: &mut Vec<Finding>,
 ) {
-    let Some(kind) = variable(&comparison.variable, permissions, found) else {
+    let is_absence = comparison.test == Test::Absent;
+    let Some(kind) = variable(&comparison.variable, is_absence, permissions, found) else {
         return;
     };
     let wrong_test = |expected: &str| {
@@ -203,19 +204,25 @@ pub(crate) fn comparison(
 /// The kind of a variable; `None` after reporting when it has none.
 fn variable(
     variable: &Spanned<String>,
+    is_absence: bool,
     permissions: Option<PermissionSet>,
     found: &mut Vec<Finding>,
 ) -> Option<Kind> {
     let name = shown(&variable.value);
+    let so = if is_absence {
+        "it is always absent"
+    } else {
+        "the comparison is never true"
+    };
     match variables::look_up(&variable.value, permissions) {
         Variable::Known(kind) => return Some(kind),
         Variable::Elsewhere(resource) => found.push(Finding::warning(
             variable.span,
-            format!("`{name}` belongs to requests about `{resource}`: the comparison is never true"),
+            format!("`{name}` belongs to requests about `{resource}`: {so}"),
         )),
         Variable::Foreign => found.push(Finding::warning(
             variable.span,
-            format!("no request here carries `{name}`: the comparison is never true"),
+            format!("no request here carries `{name}`: {so}"),
         )),
         Variable::BadTag => found.push(Finding::error(
             variable.span,
@@ -243,7 +250,7 @@ fn operand(value: &Spanned<Value>, permissions: Option<PermissionSet>, found: &m
         return;
     }
     let right = Spanned::new(name.clone(), value.span);
-    let kind = variable(&right, permissions, found);
+    let kind = variable(&right, false, permissions, found);
     if kind.is_some_and(|kind| !matches!(kind, Kind::Text | Kind::Tag)) {
         let message = format!("expected a text, found the time `{}`", shown(name));
         found.push(Finding::error(value.span, message));

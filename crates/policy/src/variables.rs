@@ -85,7 +85,11 @@ const TAG_PREFIXES: &[&str] = &[
 ];
 
 /// Names of Oracle Cloud that no request here carries.
-const FOREIGN_PREFIXES: &[&str] = &["request.principal.", "request.user.mfaTotpVerified"];
+const FOREIGN_PREFIXES: &[&str] = &[
+    "request.principal.",
+    "request.resource.",
+    "request.user.mfaTotpVerified",
+];
 
 /// `name` behind `prefix`, in any case.
 pub(crate) fn strip_prefix<'n>(name: &'n str, prefix: &str) -> Option<&'n str> {

@@ -13,7 +13,7 @@ statements! {
         "SELECT b.id, b.object, b.size_bytes
          FROM blob b JOIN link l ON l.blob_id = b.id AND l.repository_id = $1
          WHERE b.digest = $2 AND l.hidden_at IS NULL";
-    LINK_HIDE = "UPDATE link SET hidden_at = $3 WHERE repository_id = $1 AND blob_id = $2 AND hidden_at IS NULL";
+    LINK_HIDE = "UPDATE link SET hidden_at = $1 WHERE repository_id = $2 AND blob_id = $3 AND hidden_at IS NULL";
     /// A visible manifest that uses a blob of the repository.
     MANIFEST_USING_BLOB =
         "SELECT m.digest FROM manifest_blob mb JOIN manifest m ON m.id = mb.manifest_id
@@ -30,15 +30,28 @@ operations! {
 
 impl Registry {
     /// The size in bytes of a blob of the repository.
-    pub async fn stat_blob(&self, ctx: &Ctx, image: &ImageName, digest: &Digest) -> Result<u64, Error> {
+    pub async fn stat_blob(
+        &self,
+        ctx: &Ctx,
+        image: &ImageName,
+        digest: &Digest,
+    ) -> Result<u64, Error> {
         let (_, blob) = linked_blob(ctx, image, digest, ImageRight::Pull).await?;
         size(&blob, digest)
     }
 
     /// Opens a blob of the repository for reading.
-    pub async fn open_blob(&self, ctx: &Ctx, image: &ImageName, digest: &Digest) -> Result<ObjectReader, Error> {
+    pub async fn open_blob(
+        &self,
+        ctx: &Ctx,
+        image: &ImageName,
+        digest: &Digest,
+    ) -> Result<ObjectReader, Error> {
         let (_, blob) = linked_blob(ctx, image, digest, ImageRight::Pull).await?;
-        let object: ObjectId = blob.object.parse().map_err(|_| Error::Damaged(digest.clone()))?;
+        let object: ObjectId = blob
+            .object
+            .parse()
+            .map_err(|_| Error::Damaged(digest.clone()))?;
         let reader = match self.0.blobs.open(&object).await {
             Err(BlobError::NotFound { .. }) => return Err(Error::Damaged(digest.clone())),
             opened => opened?,
@@ -50,20 +63,29 @@ impl Registry {
     }
 
     /// Hides a blob from the repository's readers. One that a visible manifest uses stays.
-    pub async fn delete_blob(&self, ctx: &Ctx, image: &ImageName, digest: &Digest) -> Result<(), Error> {
+    pub async fn delete_blob(
+        &self,
+        ctx: &Ctx,
+        image: &ImageName,
+        digest: &Digest,
+    ) -> Result<(), Error> {
         let (repository, blob) = linked_blob(ctx, image, digest, ImageRight::Delete).await?;
         let origin = ctx.origin();
         let digest = digest.clone();
         ctx.store()
             .write(&DELETE_BLOB, move |tx| {
                 // Hiding first locks the link against a manifest that is being put at this moment.
-                if tx.run(&LINK_HIDE, &[&repository.id, &blob.id, &origin.at.0])? == 0 {
+                if tx.run(&LINK_HIDE, &[&origin.at.0, &repository.id, &blob.id])? == 0 {
                     return Err(Error::BlobUnknown(digest.clone()));
                 }
                 if let Some(manifest) = tx.opt(&MANIFEST_USING_BLOB, &[&repository.id, &blob.id])? {
-                    return Err(Error::BlobInUse { blob: digest.clone(), manifest });
+                    return Err(Error::BlobInUse {
+                        blob: digest.clone(),
+                        manifest,
+                    });
                 }
-                let subject = Subject::new(digest.as_str(), &repository.name).with("repository", repository.ocid.as_str());
+                let subject = Subject::new(digest.as_str(), &repository.name)
+                    .with("repository", repository.ocid.as_str());
                 wharfinger_audit::record(tx, repository.tenancy_id, &origin, &subject)?;
                 Ok(())
             })
@@ -78,8 +100,14 @@ async fn linked_blob(
     right: ImageRight,
 ) -> Result<(repositories::Repository, LinkedBlob), Error> {
     let repository = repositories::find(ctx, image, right).await?;
-    let blob = ctx.store().opt(&LINKED_BLOB, &[&repository.id, &digest.as_str()]).await?;
-    Ok((repository, blob.ok_or_else(|| Error::BlobUnknown(digest.clone()))?))
+    let blob = ctx
+        .store()
+        .opt(&LINKED_BLOB, &[&repository.id, &digest.as_str()])
+        .await?;
+    Ok((
+        repository,
+        blob.ok_or_else(|| Error::BlobUnknown(digest.clone()))?,
+    ))
 }
 
 fn size(blob: &LinkedBlob, digest: &Digest) -> Result<u64, Error> {

@@ -28,7 +28,12 @@ pub(crate) struct Receiver {
 impl Receiver {
     /// Takes the whole body in. After an error the receiver holds what came before it, hashed and
     /// written alike, unless the error is one of the writer.
-    pub(crate) async fn receive<S, E>(&mut self, body: S, chunks: &ChunkPool, sessions: &Sessions) -> Result<(), Error>
+    pub(crate) async fn receive<S, E>(
+        &mut self,
+        body: S,
+        chunks: &ChunkPool,
+        sessions: &Sessions,
+    ) -> Result<(), Error>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: Display,
@@ -38,7 +43,8 @@ impl Receiver {
         // A failed `storing` drops its end of the channel, which ends the filling.
         let storing = async move {
             while let Some(chunk) = to_store.recv().await {
-                self.store(chunk, sessions.receiving() <= OVERLAP_UPLOADS).await?;
+                self.store(chunk, sessions.receiving() <= OVERLAP_UPLOADS)
+                    .await?;
             }
             Ok::<_, Error>(())
         };
@@ -67,7 +73,11 @@ impl Receiver {
     }
 }
 
-async fn fill<S, E>(mut body: S, chunks: &ChunkPool, filled: mpsc::Sender<Chunk>) -> Result<(), Error>
+async fn fill<S, E>(
+    mut body: S,
+    chunks: &ChunkPool,
+    filled: mpsc::Sender<Chunk>,
+) -> Result<(), Error>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     E: Display,

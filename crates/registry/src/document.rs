@@ -41,11 +41,15 @@ struct Descriptor {
 
 impl Descriptor {
     fn digest(&self) -> Result<Digest, Error> {
-        self.digest.parse().map_err(|error| invalid(format!("descriptor: {error}")))
+        self.digest
+            .parse()
+            .map_err(|error| invalid(format!("descriptor: {error}")))
     }
 
     fn is_foreign(&self) -> bool {
-        self.media_type.as_deref().is_some_and(media_type::is_nondistributable)
+        self.media_type
+            .as_deref()
+            .is_some_and(media_type::is_nondistributable)
     }
 }
 
@@ -55,53 +59,102 @@ fn invalid(reason: impl Into<String>) -> Error {
 
 /// Reads a manifest that was sent with the given `Content-Type`.
 pub(crate) fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Document, Error> {
-    let view: View = serde_json::from_slice(bytes).map_err(|error| invalid(format!("not a manifest document: {error}")))?;
+    let view: View = serde_json::from_slice(bytes)
+        .map_err(|error| invalid(format!("not a manifest document: {error}")))?;
     // Parameters of a media type make no difference (Distribution spec, "Pushing Manifests").
-    let sent = content_type.and_then(|value| value.split(';').next()).map(str::trim);
-    let is_schema1 = |kind: &str| matches!(kind, media_type::DOCKER_SCHEMA1 | media_type::DOCKER_SCHEMA1_SIGNED);
+    let sent = content_type
+        .and_then(|value| value.split(';').next())
+        .map(str::trim);
+    let is_schema1 = |kind: &str| {
+        matches!(
+            kind,
+            media_type::DOCKER_SCHEMA1 | media_type::DOCKER_SCHEMA1_SIGNED
+        )
+    };
     if view.schema_version == Some(1) || view.fs_layers.is_some() || sent.is_some_and(is_schema1) {
-        return Err(invalid("Docker schema 1 is not supported: push the image in schema 2 or OCI format"));
+        return Err(invalid(
+            "Docker schema 1 is not supported: push the image in schema 2 or OCI format",
+        ));
     }
     if view.schema_version != Some(2) {
         return Err(invalid("`schemaVersion` must be 2"));
     }
-    let is_index = match (&view.manifests, view.config.is_some() || view.layers.is_some()) {
+    let is_index = match (
+        &view.manifests,
+        view.config.is_some() || view.layers.is_some(),
+    ) {
         (Some(_), false) => true,
         (None, true) => false,
-        (Some(_), true) => return Err(invalid("has `manifests` beside `config` or `layers`: it must be an index or an image, not both")),
+        (Some(_), true) => {
+            return Err(invalid(
+                "has `manifests` beside `config` or `layers`: it must be an index or an image, not both",
+            ));
+        }
         (None, false) => return Err(invalid("has neither `manifests` nor `config`")),
     };
     let media_type = resolve_media_type(view.media_type.as_deref(), sent, is_index)?;
     if is_index {
         let children = view.manifests.unwrap_or_default();
-        let children = children.iter().map(Descriptor::digest).collect::<Result<_, _>>()?;
-        return Ok(Document { media_type, blobs: Vec::new(), foreign_blobs: Vec::new(), children });
+        let children = children
+            .iter()
+            .map(Descriptor::digest)
+            .collect::<Result<_, _>>()?;
+        return Ok(Document {
+            media_type,
+            blobs: Vec::new(),
+            foreign_blobs: Vec::new(),
+            children,
+        });
     }
     let config = view.config.ok_or_else(|| invalid("`config` is missing"))?;
     let mut blobs = vec![config.digest()?];
     let mut foreign_blobs = Vec::new();
     for layer in view.layers.unwrap_or_default() {
-        let list = if layer.is_foreign() { &mut foreign_blobs } else { &mut blobs };
+        let list = if layer.is_foreign() {
+            &mut foreign_blobs
+        } else {
+            &mut blobs
+        };
         list.push(layer.digest()?);
     }
-    Ok(Document { media_type, blobs, foreign_blobs, children: Vec::new() })
+    Ok(Document {
+        media_type,
+        blobs,
+        foreign_blobs,
+        children: Vec::new(),
+    })
 }
 
 /// The document's own word wins; a `Content-Type` that names a manifest type must agree with it, and
 /// both with the content. Anything else a client sends as `Content-Type` says nothing.
-fn resolve_media_type(declared: Option<&str>, sent: Option<&str>, is_index: bool) -> Result<String, Error> {
+fn resolve_media_type(
+    declared: Option<&str>,
+    sent: Option<&str>,
+    is_index: bool,
+) -> Result<String, Error> {
     let sent = sent.filter(|kind| media_type::is_manifest(kind));
     if let (Some(declared), Some(sent)) = (declared, sent)
         && declared != sent
     {
-        return Err(invalid(format!("`mediaType` is `{declared}`, but the Content-Type is `{sent}`")));
+        return Err(invalid(format!(
+            "`mediaType` is `{declared}`, but the Content-Type is `{sent}`"
+        )));
     }
-    let resolved = declared.or(sent).unwrap_or(if is_index { media_type::OCI_INDEX } else { media_type::OCI_MANIFEST });
+    let resolved = declared.or(sent).unwrap_or(if is_index {
+        media_type::OCI_INDEX
+    } else {
+        media_type::OCI_MANIFEST
+    });
     let names_index = matches!(resolved, media_type::OCI_INDEX | media_type::DOCKER_LIST);
     if names_index != is_index && media_type::is_manifest(resolved) {
-        return Err(invalid(format!("the content is not what its media type `{resolved}` says")));
+        return Err(invalid(format!(
+            "the content is not what its media type `{resolved}` says"
+        )));
     }
-    if resolved.is_empty() || resolved.len() > 255 || !resolved.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if resolved.is_empty()
+        || resolved.len() > 255
+        || !resolved.bytes().all(|byte| byte.is_ascii_graphic())
+    {
         return Err(invalid("`mediaType` is not a media type"));
     }
     Ok(resolved.to_owned())
@@ -117,7 +170,9 @@ mod tests {
     }
 
     fn reason(json: &str, content_type: Option<&str>) -> String {
-        parse(json.as_bytes(), content_type).unwrap_err().to_string()
+        parse(json.as_bytes(), content_type)
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
@@ -138,18 +193,36 @@ mod tests {
     #[test]
     fn an_empty_index_is_an_index() {
         let document = parse(br#"{"schemaVersion":2,"manifests":[]}"#, None).unwrap();
-        assert_eq!((document.media_type.as_str(), document.children.len()), (media_type::OCI_INDEX, 0));
+        assert_eq!(
+            (document.media_type.as_str(), document.children.len()),
+            (media_type::OCI_INDEX, 0)
+        );
     }
 
     #[test]
     fn cve_2021_41190_ambiguous_documents_are_refused() {
-        let both = format!(r#"{{"schemaVersion":2,"manifests":[],"config":{{"digest":"{}"}}}}"#, digest("c"));
+        let both = format!(
+            r#"{{"schemaVersion":2,"manifests":[],"config":{{"digest":"{}"}}}}"#,
+            digest("c")
+        );
         assert!(reason(&both, None).contains("not both"));
-        let index = format!(r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[]}}"#, media_type::OCI_MANIFEST);
+        let index = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[]}}"#,
+            media_type::OCI_MANIFEST
+        );
         assert!(reason(&index, None).contains("not what its media type"));
-        let declared = format!(r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[]}}"#, media_type::OCI_INDEX);
+        let declared = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[]}}"#,
+            media_type::OCI_INDEX
+        );
         assert!(reason(&declared, Some(media_type::DOCKER_LIST)).contains("Content-Type"));
-        assert!(parse(declared.as_bytes(), Some("application/vnd.oci.image.index.v1+json; charset=utf-8")).is_ok());
+        assert!(
+            parse(
+                declared.as_bytes(),
+                Some("application/vnd.oci.image.index.v1+json; charset=utf-8")
+            )
+            .is_ok()
+        );
     }
 
     #[test]

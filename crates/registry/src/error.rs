@@ -9,7 +9,9 @@ pub enum Error {
     #[error(transparent)]
     Iam(#[from] wharfinger_iam::Error),
     /// The repository is not there, and pushes don't create any in this tenancy.
-    #[error("repository `{0}` does not exist, and this tenancy does not create repositories on first push: create it first")]
+    #[error(
+        "repository `{0}` does not exist, and this tenancy does not create repositories on first push: create it first"
+    )]
     NotCreatedOnPush(String),
     /// No such blob in the repository.
     #[error("blob {0} is not in this repository")]
@@ -26,7 +28,9 @@ pub enum Error {
     #[error("upload `{0}` does not exist here, has ended or was cancelled: start a new one")]
     UploadUnknown(String),
     /// A chunk does not start where the upload ends.
-    #[error("the chunk starts at byte {start}, but the upload has {offset} bytes: go on from there")]
+    #[error(
+        "the chunk starts at byte {start}, but the upload has {offset} bytes: go on from there"
+    )]
     UploadOffset {
         /// Where the chunk starts.
         start: u64,
@@ -89,9 +93,10 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::Iam(error) => error.kind(),
-            Error::NotCreatedOnPush(_) | Error::BlobUnknown(_) | Error::UploadUnknown(_) | Error::ManifestUnknown(_) => {
-                ErrorKind::NotFound
-            }
+            Error::NotCreatedOnPush(_)
+            | Error::BlobUnknown(_)
+            | Error::UploadUnknown(_)
+            | Error::ManifestUnknown(_) => ErrorKind::NotFound,
             Error::BlobInUse { .. } => ErrorKind::Unsupported,
             Error::UploadOffset { .. } => ErrorKind::RangeNotSatisfiable,
             Error::ChunkLength { .. }

@@ -4,8 +4,8 @@
 //! function starts from a [`wharfinger_iam::Ctx`] and finds its repository together with the right on it. This crate
 //! knows no HTTP.
 
-mod body;
 pub mod blobs;
+mod body;
 mod document;
 mod error;
 pub mod manifests;
@@ -26,12 +26,22 @@ pub use error::Error;
 pub use wharfinger_blobstore::ObjectReader;
 
 /// Every statement of this crate, for the test that prepares them on both engines.
-pub const STATEMENTS: &[&[&Statement]] =
-    &[blobs::STATEMENTS, manifests::STATEMENTS, repositories::STATEMENTS, tags::STATEMENTS, uploads::STATEMENTS];
+pub const STATEMENTS: &[&[&Statement]] = &[
+    blobs::STATEMENTS,
+    manifests::STATEMENTS,
+    repositories::STATEMENTS,
+    tags::STATEMENTS,
+    uploads::STATEMENTS,
+];
 
 /// Every operation of this crate, for the test that each leaves its audit record.
-pub const OPERATIONS: &[&[&Operation]] =
-    &[blobs::OPERATIONS, manifests::OPERATIONS, repositories::OPERATIONS, tags::OPERATIONS, uploads::OPERATIONS];
+pub const OPERATIONS: &[&[&Operation]] = &[
+    blobs::OPERATIONS,
+    manifests::OPERATIONS,
+    repositories::OPERATIONS,
+    tags::OPERATIONS,
+    uploads::OPERATIONS,
+];
 
 /// Bytes of manifests kept in memory.
 const MANIFEST_CACHE_BYTES: u64 = 32 << 20;
@@ -57,10 +67,19 @@ impl Registry {
     pub fn new(blobs: Arc<dyn BlobStore>) -> Registry {
         let bodies = Cache::builder()
             .max_capacity(MANIFEST_CACHE_BYTES)
-            .weigher(|_, body: &Bytes| u32::try_from(body.len()).unwrap_or(u32::MAX).saturating_add(256))
+            .weigher(|_, body: &Bytes| {
+                u32::try_from(body.len())
+                    .unwrap_or(u32::MAX)
+                    .saturating_add(256)
+            })
             .build();
         let chunks = ChunkPool::new(UPLOAD_CHUNKS);
-        Registry(Arc::new(Inner { blobs, chunks, sessions: sessions::Sessions::default(), bodies }))
+        Registry(Arc::new(Inner {
+            blobs,
+            chunks,
+            sessions: sessions::Sessions::default(),
+            bodies,
+        }))
     }
 }
 

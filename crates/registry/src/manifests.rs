@@ -26,18 +26,18 @@ statements! {
     /// Those of the given digests (a JSON list) that are visible blobs of the repository. The share
     /// lock makes a `delete_blob` at this moment wait, and see the manifest, or win and be seen.
     LINKED_BLOBS =
-        sqlite "SELECT b.id, b.digest FROM json_each($2) j CROSS JOIN blob b CROSS JOIN link l
-                WHERE b.digest = j.value AND l.repository_id = $1 AND l.blob_id = b.id AND l.hidden_at IS NULL",
-        postgres "SELECT b.id, b.digest FROM json_array_elements_text($2::text::json) j(value)
+        sqlite "SELECT b.id, b.digest FROM json_each($1) j CROSS JOIN blob b CROSS JOIN link l
+                WHERE b.digest = j.value AND l.repository_id = $2 AND l.blob_id = b.id AND l.hidden_at IS NULL",
+        postgres "SELECT b.id, b.digest FROM json_array_elements_text($1::text::json) j(value)
                   JOIN blob b ON b.digest = j.value
-                  JOIN link l ON l.repository_id = $1 AND l.blob_id = b.id
+                  JOIN link l ON l.repository_id = $2 AND l.blob_id = b.id
                   WHERE l.hidden_at IS NULL FOR SHARE OF l";
     /// Those of the given digests (a JSON list) that are visible manifests of the repository.
     CHILD_MANIFESTS =
-        sqlite "SELECT m.id, m.digest FROM json_each($2) j CROSS JOIN manifest m
-                WHERE m.repository_id = $1 AND m.digest = j.value AND m.hidden_at IS NULL",
-        postgres "SELECT m.id, m.digest FROM json_array_elements_text($2::text::json) j(value)
-                  JOIN manifest m ON m.repository_id = $1 AND m.digest = j.value
+        sqlite "SELECT m.id, m.digest FROM json_each($1) j CROSS JOIN manifest m
+                WHERE m.repository_id = $2 AND m.digest = j.value AND m.hidden_at IS NULL",
+        postgres "SELECT m.id, m.digest FROM json_array_elements_text($1::text::json) j(value)
+                  JOIN manifest m ON m.repository_id = $2 AND m.digest = j.value
                   WHERE m.hidden_at IS NULL FOR SHARE OF m";
     /// A push of a digest that was deleted revives its row.
     MANIFEST_UPSERT =
@@ -58,7 +58,7 @@ statements! {
         postgres "INSERT INTO manifest_child (manifest_id, child_id)
                   SELECT $1, j.value::bigint FROM json_array_elements_text($2::text::json) j(value)
                   ON CONFLICT DO NOTHING";
-    MANIFEST_HIDE = "UPDATE manifest SET hidden_at = $2 WHERE id = $1 AND hidden_at IS NULL";
+    MANIFEST_HIDE = "UPDATE manifest SET hidden_at = $1 WHERE id = $2 AND hidden_at IS NULL";
 }
 
 row! {
@@ -98,7 +98,9 @@ impl Registry {
     ) -> Result<Digest, Error> {
         let repository = repositories::find_or_create(ctx, image).await?;
         if body.len() > MAX_MANIFEST_BYTES {
-            return Err(Error::ManifestTooLarge { limit: MAX_MANIFEST_BYTES });
+            return Err(Error::ManifestTooLarge {
+                limit: MAX_MANIFEST_BYTES,
+            });
         }
         let document = document::parse(&body, content_type)?;
         let digest = match reference {
@@ -106,7 +108,10 @@ impl Registry {
             Reference::Digest(given) => {
                 let computed = Digest::of(given.algorithm(), &body);
                 if computed != *given {
-                    return Err(Error::DigestMismatch { given: given.clone(), computed });
+                    return Err(Error::DigestMismatch {
+                        given: given.clone(),
+                        computed,
+                    });
                 }
                 computed
             }
@@ -122,15 +127,23 @@ impl Registry {
             .write(&PUT_MANIFEST, move |tx| {
                 let needs = resolve(tx, repository.id, &document)?;
                 let (by, at) = (&origin.principal_id, &origin.at.0);
-                let args: &[&dyn wharfinger_metastore::Param] =
-                    &[&repository.id, &row_digest, &document.media_type, &size_bytes, by, at];
+                let args: &[&dyn wharfinger_metastore::Param] = &[
+                    &repository.id,
+                    &row_digest,
+                    &document.media_type,
+                    &size_bytes,
+                    by,
+                    at,
+                ];
                 let id: i64 = tx.one(&MANIFEST_UPSERT, args)?;
                 tx.run(&MANIFEST_BODY_INSERT, &[&id, &row_body])?;
                 if let Some(blob_ids) = &needs.blob_ids {
                     match tx.run(&MANIFEST_BLOB_INSERT, &[&id, &repository.id, blob_ids]) {
                         // Garbage collection took a link since it was looked up.
                         Err(StoreError::ForeignKey { .. }) => {
-                            return Err(Error::ManifestBlobUnknown(vec!["a blob removed at this moment".to_owned()]));
+                            return Err(Error::ManifestBlobUnknown(vec![
+                                "a blob removed at this moment".to_owned(),
+                            ]));
                         }
                         inserted => inserted?,
                     };
@@ -141,8 +154,8 @@ impl Registry {
                 if let Some(tag) = &tag {
                     tx.run(&TAG_UPSERT, &[&repository.id, tag, &id, by, at])?;
                 }
-                let mut subject =
-                    Subject::new(&row_digest, &repository.name).with("repository", repository.ocid.as_str());
+                let mut subject = Subject::new(&row_digest, &repository.name)
+                    .with("repository", repository.ocid.as_str());
                 if let Some(tag) = &tag {
                     subject = subject.with("tag", tag.as_str());
                 }
@@ -155,7 +168,12 @@ impl Registry {
     }
 
     /// What a reference names, without the bytes.
-    pub async fn stat_manifest(&self, ctx: &Ctx, image: &ImageName, reference: &Reference) -> Result<ManifestInfo, Error> {
+    pub async fn stat_manifest(
+        &self,
+        ctx: &Ctx,
+        image: &ImageName,
+        reference: &Reference,
+    ) -> Result<ManifestInfo, Error> {
         let repository = repositories::find(ctx, image, ImageRight::Pull).await?;
         visible(ctx, repository.id, reference).await
     }
@@ -178,19 +196,26 @@ impl Registry {
     }
 
     /// Hides a manifest from every read, and removes all its tags.
-    pub async fn delete_manifest(&self, ctx: &Ctx, image: &ImageName, digest: &Digest) -> Result<(), Error> {
+    pub async fn delete_manifest(
+        &self,
+        ctx: &Ctx,
+        image: &ImageName,
+        digest: &Digest,
+    ) -> Result<(), Error> {
         let repository = repositories::find(ctx, image, ImageRight::Delete).await?;
         let manifest = visible(ctx, repository.id, &Reference::Digest(digest.clone())).await?;
         let origin = ctx.origin();
         ctx.store()
             .write(&DELETE_MANIFEST, move |tx| {
                 // Hiding first locks the row against a put of the same manifest under another tag.
-                if tx.run(&MANIFEST_HIDE, &[&manifest.id, &origin.at.0])? == 0 {
-                    return Err(Error::ManifestUnknown(Reference::Digest(manifest.digest.clone())));
+                if tx.run(&MANIFEST_HIDE, &[&origin.at.0, &manifest.id])? == 0 {
+                    return Err(Error::ManifestUnknown(Reference::Digest(
+                        manifest.digest.clone(),
+                    )));
                 }
                 tx.run(&TAG_DELETE_BY_MANIFEST, &[&manifest.id])?;
-                let subject =
-                    Subject::new(manifest.digest.as_str(), &repository.name).with("repository", repository.ocid.as_str());
+                let subject = Subject::new(manifest.digest.as_str(), &repository.name)
+                    .with("repository", repository.ocid.as_str());
                 wharfinger_audit::record(tx, repository.tenancy_id, &origin, &subject)?;
                 Ok(())
             })
@@ -198,15 +223,37 @@ impl Registry {
     }
 }
 
-async fn visible(ctx: &Ctx, repository_id: i64, reference: &Reference) -> Result<ManifestInfo, Error> {
+async fn visible(
+    ctx: &Ctx,
+    repository_id: i64,
+    reference: &Reference,
+) -> Result<ManifestInfo, Error> {
     let unknown = || Error::ManifestUnknown(reference.clone());
     let row: Option<ManifestRow> = match reference {
-        Reference::Tag(tag) => ctx.store().opt(&MANIFEST_BY_TAG, &[&repository_id, &tag.as_str()]).await?,
-        Reference::Digest(digest) => ctx.store().opt(&MANIFEST_BY_DIGEST, &[&repository_id, &digest.as_str()]).await?,
+        Reference::Tag(tag) => {
+            ctx.store()
+                .opt(&MANIFEST_BY_TAG, &[&repository_id, &tag.as_str()])
+                .await?
+        }
+        Reference::Digest(digest) => {
+            ctx.store()
+                .opt(&MANIFEST_BY_DIGEST, &[&repository_id, &digest.as_str()])
+                .await?
+        }
     };
-    let ManifestRow { id, digest, media_type, size_bytes } = row.ok_or_else(unknown)?;
+    let ManifestRow {
+        id,
+        digest,
+        media_type,
+        size_bytes,
+    } = row.ok_or_else(unknown)?;
     let digest = digest.parse()?;
-    Ok(ManifestInfo { id, digest, media_type, size: u64::try_from(size_bytes).unwrap_or(0) })
+    Ok(ManifestInfo {
+        id,
+        digest,
+        media_type,
+        size: u64::try_from(size_bytes).unwrap_or(0),
+    })
 }
 
 /// Row ids of what a manifest refers to, as JSON lists; `None` for an empty one.
@@ -217,21 +264,39 @@ struct Needs {
 
 /// Finds everything a manifest needs in the repository, or says what is missing.
 fn resolve(tx: &mut Tx, repository_id: i64, document: &Document) -> Result<Needs, Error> {
-    let children = find(tx, &CHILD_MANIFESTS, repository_id, document.children.iter())?;
+    let children = find(
+        tx,
+        &CHILD_MANIFESTS,
+        repository_id,
+        document.children.iter(),
+    )?;
     let found: HashSet<&str> = children.iter().map(|child| child.digest.as_str()).collect();
     // Some build caches are indexes whose entries are layers.
-    let leaves: Vec<&Digest> = document.children.iter().filter(|child| !found.contains(child.as_str())).collect();
+    let leaves: Vec<&Digest> = document
+        .children
+        .iter()
+        .filter(|child| !found.contains(child.as_str()))
+        .collect();
 
-    let wanted = document.blobs.iter().chain(&document.foreign_blobs).chain(leaves.iter().copied());
+    let wanted = document
+        .blobs
+        .iter()
+        .chain(&document.foreign_blobs)
+        .chain(leaves.iter().copied());
     let blobs = find(tx, &LINKED_BLOBS, repository_id, wanted)?;
     let found: HashSet<&str> = blobs.iter().map(|blob| blob.digest.as_str()).collect();
     let required = document.blobs.iter().chain(leaves);
-    let missing: Vec<String> =
-        required.filter(|digest| !found.contains(digest.as_str())).map(ToString::to_string).collect();
+    let missing: Vec<String> = required
+        .filter(|digest| !found.contains(digest.as_str()))
+        .map(ToString::to_string)
+        .collect();
     if !missing.is_empty() {
         return Err(Error::ManifestBlobUnknown(missing));
     }
-    Ok(Needs { blob_ids: id_list(&blobs), child_ids: id_list(&children) })
+    Ok(Needs {
+        blob_ids: id_list(&blobs),
+        child_ids: id_list(&children),
+    })
 }
 
 fn find<'a>(
@@ -245,10 +310,14 @@ fn find<'a>(
         return Ok(Vec::new());
     }
     let json = serde_json::to_string(&digests).unwrap_or_default();
-    Ok(tx.all(statement, &[&repository_id, &json])?)
+    Ok(tx.all(statement, &[&json, &repository_id])?)
 }
 
 fn id_list(found: &[Found]) -> Option<String> {
     let ids: Vec<i64> = found.iter().map(|row| row.id).collect();
-    if ids.is_empty() { None } else { serde_json::to_string(&ids).ok() }
+    if ids.is_empty() {
+        None
+    } else {
+        serde_json::to_string(&ids).ok()
+    }
 }

@@ -26,8 +26,8 @@ statements! {
         "INSERT INTO repository (ocid, tenancy_id, compartment_id, name, is_public, created_by, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (tenancy_id, name) WHERE deleted_at IS NULL DO NOTHING RETURNING id";
-    REPOSITORY_SET_PUBLIC = "UPDATE repository SET is_public = $2 WHERE id = $1 AND deleted_at IS NULL";
-    REPOSITORY_HIDE = "UPDATE repository SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL";
+    REPOSITORY_SET_PUBLIC = "UPDATE repository SET is_public = $1 WHERE id = $2 AND deleted_at IS NULL";
+    REPOSITORY_HIDE = "UPDATE repository SET deleted_at = $1 WHERE id = $2 AND deleted_at IS NULL";
     TENANCY_NAMESPACE = "SELECT namespace FROM tenancy WHERE id = $1";
 }
 
@@ -55,7 +55,10 @@ row! {
 
 impl Protected for Repository {
     fn target(&self) -> Target {
-        Target { tenancy_id: self.tenancy_id, is_public: self.is_public }
+        Target {
+            tenancy_id: self.tenancy_id,
+            is_public: self.is_public,
+        }
     }
 }
 
@@ -75,7 +78,11 @@ pub enum Visibility {
 }
 
 /// The repository of an image name, with the right asked for and within the token's cap.
-pub(crate) async fn find(ctx: &Ctx, image: &ImageName, right: ImageRight) -> Result<Repository, Error> {
+pub(crate) async fn find(
+    ctx: &Ctx,
+    image: &ImageName,
+    right: ImageRight,
+) -> Result<Repository, Error> {
     ctx.within_cap("repository", image, right.action())?;
     let tenancy = ctx.tenancy(&image.namespace, right.permission()).await?;
     lookup(ctx, &tenancy, &image.repository, right.permission()).await
@@ -87,7 +94,9 @@ pub(crate) async fn find_or_create(ctx: &Ctx, image: &ImageName) -> Result<Repos
         Err(Error::Iam(IamError::NotFound { .. })) => {}
         found_or_refused => return found_or_refused,
     }
-    let tenancy = ctx.tenancy(&image.namespace, Permission::RepositoryCreate).await?;
+    let tenancy = ctx
+        .tenancy(&image.namespace, Permission::RepositoryCreate)
+        .await?;
     if !tenancies::creates_on_push(ctx.iam(), tenancy.id).await? {
         return Err(Error::NotCreatedOnPush(image.to_string()));
     }
@@ -98,9 +107,22 @@ pub(crate) async fn find_or_create(ctx: &Ctx, image: &ImageName) -> Result<Repos
     }
 }
 
-async fn lookup(ctx: &Ctx, tenancy: &Tenancy, name: &RepositoryName, permission: Permission) -> Result<Repository, Error> {
+async fn lookup(
+    ctx: &Ctx,
+    tenancy: &Tenancy,
+    name: &RepositoryName,
+    permission: Permission,
+) -> Result<Repository, Error> {
     let what = ("repository", name.as_str());
-    Ok(ctx.lookup(&REPOSITORY_BY_NAME, &[&tenancy.id, &name.as_str()], permission, tenancy.id, what).await?)
+    Ok(ctx
+        .lookup(
+            &REPOSITORY_BY_NAME,
+            &[&tenancy.id, &name.as_str()],
+            permission,
+            tenancy.id,
+            what,
+        )
+        .await?)
 }
 
 /// Creates an empty repository in the tenancy's root compartment.
@@ -115,7 +137,11 @@ pub async fn create_repository(
     if is_public {
         ctx.require(Permission::RepositoryManage, Target::tenancy(tenancy.id))?;
     }
-    let ocid = Ocid::new(ResourceKind::ContainerRepo, &tenancy.region, uuid::Uuid::new_v4().into_bytes());
+    let ocid = Ocid::new(
+        ResourceKind::ContainerRepo,
+        &tenancy.region,
+        uuid::Uuid::new_v4().into_bytes(),
+    );
     let origin = ctx.origin();
     let repository = Repository {
         id: 0,
@@ -130,15 +156,37 @@ pub async fn create_repository(
     let compartment_id = tenancy.root_id;
     ctx.store()
         .write(&CREATE_REPOSITORY, move |tx| {
-            let Repository { ocid, tenancy_id, name, is_public, created_by, created_at, .. } = &repository;
+            let Repository {
+                ocid,
+                tenancy_id,
+                name,
+                is_public,
+                created_by,
+                created_at,
+                ..
+            } = &repository;
             let id = tx.opt(
                 &REPOSITORY_INSERT,
-                &[ocid, tenancy_id, &compartment_id, name, is_public, created_by, created_at],
+                &[
+                    ocid,
+                    tenancy_id,
+                    &compartment_id,
+                    name,
+                    is_public,
+                    created_by,
+                    created_at,
+                ],
             )?;
-            let id: i64 = id.ok_or_else(|| IamError::NameTaken { what: "repository", name: name.clone() })?;
+            let id: i64 = id.ok_or_else(|| IamError::NameTaken {
+                what: "repository",
+                name: name.clone(),
+            })?;
             let subject = Subject::new(ocid, name).with("isPublic", *is_public);
             wharfinger_audit::record(tx, *tenancy_id, &origin, &subject)?;
-            Ok(Repository { id, ..repository.clone() })
+            Ok(Repository {
+                id,
+                ..repository.clone()
+            })
         })
         .await
 }
@@ -155,23 +203,31 @@ pub async fn update_repository(
     let origin = ctx.origin();
     ctx.store()
         .write(&UPDATE_REPOSITORY, move |tx| {
-            if tx.run(&REPOSITORY_SET_PUBLIC, &[&repository.id, &is_public])? == 0 {
+            if tx.run(&REPOSITORY_SET_PUBLIC, &[&is_public, &repository.id])? == 0 {
                 return Err(gone(&repository));
             }
-            let subject = Subject::new(&repository.ocid, &repository.name).with("isPublic", is_public);
+            let subject =
+                Subject::new(&repository.ocid, &repository.name).with("isPublic", is_public);
             wharfinger_audit::record(tx, repository.tenancy_id, &origin, &subject)?;
-            Ok(Repository { is_public, ..repository.clone() })
+            Ok(Repository {
+                is_public,
+                ..repository.clone()
+            })
         })
         .await
 }
 
 /// Hides a repository with all its images and frees its name.
-pub async fn delete_repository(ctx: &Ctx, tenancy: &Tenancy, name: &RepositoryName) -> Result<Repository, Error> {
+pub async fn delete_repository(
+    ctx: &Ctx,
+    tenancy: &Tenancy,
+    name: &RepositoryName,
+) -> Result<Repository, Error> {
     let repository = lookup(ctx, tenancy, name, Permission::RepositoryDelete).await?;
     let origin = ctx.origin();
     ctx.store()
         .write(&DELETE_REPOSITORY, move |tx| {
-            if tx.run(&REPOSITORY_HIDE, &[&repository.id, &origin.at.0])? == 0 {
+            if tx.run(&REPOSITORY_HIDE, &[&origin.at.0, &repository.id])? == 0 {
                 return Err(gone(&repository));
             }
             let subject = Subject::new(&repository.ocid, &repository.name);
@@ -182,16 +238,30 @@ pub async fn delete_repository(ctx: &Ctx, tenancy: &Tenancy, name: &RepositoryNa
 }
 
 fn gone(repository: &Repository) -> Error {
-    Error::Iam(IamError::NotFound { what: "repository", name: repository.name.clone() })
+    Error::Iam(IamError::NotFound {
+        what: "repository",
+        name: repository.name.clone(),
+    })
 }
 
 /// A page of the tenancy's repositories that the principal may see, by name.
-pub async fn list_repositories(ctx: &Ctx, tenancy: &Tenancy, page: &Page) -> Result<Vec<Repository>, Error> {
+pub async fn list_repositories(
+    ctx: &Ctx,
+    tenancy: &Tenancy,
+    page: &Page,
+) -> Result<Vec<Repository>, Error> {
     let sees_all = ctx.allows(Permission::RepositoryInspect, Target::tenancy(tenancy.id));
-    let statement = if sees_all { &REPOSITORIES_AFTER } else { &PUBLIC_REPOSITORIES_AFTER };
+    let statement = if sees_all {
+        &REPOSITORIES_AFTER
+    } else {
+        &PUBLIC_REPOSITORIES_AFTER
+    };
     let after = page.last.as_deref().unwrap_or("");
     let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
-    Ok(ctx.store().all(statement, &[&tenancy.id, &after, &limit]).await?)
+    Ok(ctx
+        .store()
+        .all(statement, &[&tenancy.id, &after, &limit])
+        .await?)
 }
 
 /// A page of the image names in the principal's own tenancy that it may see. Nothing for one who is
@@ -204,10 +274,25 @@ pub async fn list_catalog(ctx: &Ctx, page: &Page) -> Result<Vec<String>, Error> 
         Principal::User(user) => user.tenancy_id,
     };
     let namespace: Option<String> = ctx.store().opt(&TENANCY_NAMESPACE, &[&tenancy_id]).await?;
-    let namespace = namespace.unwrap_or_default().parse().map_err(|_| ctx.refuse(Permission::RepositoryInspect))?;
-    let tenancy = ctx.tenancy(&namespace, Permission::RepositoryInspect).await?;
-    let last = page.last.as_deref().map(|last| last.strip_prefix(&format!("{namespace}/")).unwrap_or(last).to_owned());
-    let page = Page { limit: page.limit, last };
+    let namespace = namespace
+        .unwrap_or_default()
+        .parse()
+        .map_err(|_| ctx.refuse(Permission::RepositoryInspect))?;
+    let tenancy = ctx
+        .tenancy(&namespace, Permission::RepositoryInspect)
+        .await?;
+    let last = page.last.as_deref().map(|last| {
+        last.strip_prefix(&format!("{namespace}/"))
+            .unwrap_or(last)
+            .to_owned()
+    });
+    let page = Page {
+        limit: page.limit,
+        last,
+    };
     let repositories = list_repositories(ctx, &tenancy, &page).await?;
-    Ok(repositories.into_iter().map(|repository| format!("{namespace}/{}", repository.name)).collect())
+    Ok(repositories
+        .into_iter()
+        .map(|repository| format!("{namespace}/{}", repository.name))
+        .collect())
 }

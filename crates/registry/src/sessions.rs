@@ -32,11 +32,18 @@ impl Sessions {
     /// client hung up waits until that one has put down its offset.
     pub(crate) async fn lock(&self, id: &str) -> SessionGuard<'_> {
         let mutex = {
-            let mut busy = self.busy.lock().unwrap_or_else(|poison| poison.into_inner());
+            let mut busy = self
+                .busy
+                .lock()
+                .unwrap_or_else(|poison| poison.into_inner());
             Arc::clone(busy.entry(id.to_owned()).or_default())
         };
         let guard = mutex.lock_owned().await;
-        SessionGuard { sessions: self, id: id.to_owned(), guard: Some(guard) }
+        SessionGuard {
+            sessions: self,
+            id: id.to_owned(),
+            guard: Some(guard),
+        }
     }
 
     pub(crate) fn start_receiving(&self) -> ReceivingGuard<'_> {
@@ -53,9 +60,16 @@ impl Sessions {
 impl Drop for SessionGuard<'_> {
     fn drop(&mut self) {
         self.guard.take();
-        let mut busy = self.sessions.busy.lock().unwrap_or_else(|poison| poison.into_inner());
+        let mut busy = self
+            .sessions
+            .busy
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner());
         // The map's own reference is the last one when nobody waits.
-        if busy.get(&self.id).is_some_and(|mutex| Arc::strong_count(mutex) == 1) {
+        if busy
+            .get(&self.id)
+            .is_some_and(|mutex| Arc::strong_count(mutex) == 1)
+        {
             busy.remove(&self.id);
         }
     }

@@ -23,7 +23,7 @@ statements! {
     /// A session of this repository and no other.
     UPLOAD_BY_UUID =
         "SELECT id, uuid, object, offset_bytes, algorithm, hash_state FROM upload WHERE uuid = $1 AND repository_id = $2";
-    UPLOAD_SET_PROGRESS = "UPDATE upload SET offset_bytes = $2, hash_state = $3 WHERE id = $1";
+    UPLOAD_SET_PROGRESS = "UPDATE upload SET offset_bytes = $1, hash_state = $2 WHERE id = $3";
     UPLOAD_DELETE = "DELETE FROM upload WHERE id = $1";
     BLOB_INSERT =
         "INSERT INTO blob (digest, object, size_bytes, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT (digest) DO NOTHING";
@@ -76,7 +76,12 @@ pub struct ChunkRange {
 
 impl Registry {
     /// Starts a session, whose hash is made by `algorithm`.
-    pub async fn start_upload(&self, ctx: &Ctx, image: &ImageName, algorithm: Algorithm) -> Result<Upload, Error> {
+    pub async fn start_upload(
+        &self,
+        ctx: &Ctx,
+        image: &ImageName,
+        algorithm: Algorithm,
+    ) -> Result<Upload, Error> {
         let repository = repositories::find_or_create(ctx, image).await?;
         let uuid = uuid::Uuid::new_v4().to_string();
         let object = ObjectId::fresh().to_string();
@@ -84,8 +89,14 @@ impl Registry {
         let (row_uuid, now) = (uuid.clone(), ctx.now().0);
         ctx.store()
             .write(&START_UPLOAD, move |tx| {
-                let args: &[&dyn wharfinger_metastore::Param] =
-                    &[&row_uuid, &repository.id, &object, &algorithm.as_str(), &state, &now];
+                let args: &[&dyn wharfinger_metastore::Param] = &[
+                    &row_uuid,
+                    &repository.id,
+                    &object,
+                    &algorithm.as_str(),
+                    &state,
+                    &now,
+                ];
                 tx.run(&UPLOAD_INSERT, args)?;
                 Ok::<_, Error>(())
             })
@@ -94,11 +105,19 @@ impl Registry {
     }
 
     /// How far a session came.
-    pub async fn get_upload(&self, ctx: &Ctx, image: &ImageName, uuid: &str) -> Result<Upload, Error> {
+    pub async fn get_upload(
+        &self,
+        ctx: &Ctx,
+        image: &ImageName,
+        uuid: &str,
+    ) -> Result<Upload, Error> {
         let repository = repositories::find(ctx, image, ImageRight::Push).await?;
         let _session = self.0.sessions.lock(uuid).await;
         let row = upload_row(ctx, &repository, uuid).await?;
-        Ok(Upload { offset: row.offset()?, uuid: row.uuid })
+        Ok(Upload {
+            offset: row.offset()?,
+            uuid: row.uuid,
+        })
     }
 
     /// Appends a body to a session. What came before a broken body stays.
@@ -121,7 +140,10 @@ impl Registry {
         let progress = save_progress(ctx, row.id, &mut receiver).await;
         received?;
         progress?;
-        Ok(Upload { offset: receiver.writer.offset(), uuid: row.uuid })
+        Ok(Upload {
+            offset: receiver.writer.offset(),
+            uuid: row.uuid,
+        })
     }
 
     /// Appends the last body and makes the session a blob of the repository. A wrong digest ends the
@@ -148,7 +170,10 @@ impl Registry {
             return Err(error);
         }
         let object = row.object_id()?;
-        match self.commit(ctx, &repository, Some(row.id), &object, receiver, digest).await {
+        match self
+            .commit(ctx, &repository, Some(row.id), &object, receiver, digest)
+            .await
+        {
             Err(error @ Error::DigestMismatch { .. }) => {
                 self.end_session(ctx, row.id, &object).await?;
                 Err(error)
@@ -158,7 +183,13 @@ impl Registry {
     }
 
     /// Uploads a blob in one request, without a session.
-    pub async fn upload_blob<S, E>(&self, ctx: &Ctx, image: &ImageName, digest: &Digest, body: S) -> Result<(), Error>
+    pub async fn upload_blob<S, E>(
+        &self,
+        ctx: &Ctx,
+        image: &ImageName,
+        digest: &Digest,
+        body: S,
+    ) -> Result<(), Error>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: Display,
@@ -166,20 +197,36 @@ impl Registry {
         let repository = repositories::find_or_create(ctx, image).await?;
         let object = ObjectId::fresh();
         let writer = self.0.blobs.create(&object).await?;
-        let mut receiver = Receiver { writer, hasher: Hasher::new(digest.algorithm()) };
-        let received = receiver.receive(body, &self.0.chunks, &self.0.sessions).await;
+        let mut receiver = Receiver {
+            writer,
+            hasher: Hasher::new(digest.algorithm()),
+        };
+        let received = receiver
+            .receive(body, &self.0.chunks, &self.0.sessions)
+            .await;
         let outcome = match received {
-            Ok(()) => self.commit(ctx, &repository, None, &object, receiver, digest).await,
+            Ok(()) => {
+                self.commit(ctx, &repository, None, &object, receiver, digest)
+                    .await
+            }
             Err(error) => Err(error),
         };
-        if matches!(outcome, Err(Error::DigestMismatch { .. } | Error::BodyBroken(_))) {
+        if matches!(
+            outcome,
+            Err(Error::DigestMismatch { .. } | Error::BodyBroken(_))
+        ) {
             self.0.blobs.remove(&object).await?;
         }
         outcome
     }
 
     /// Ends a session and drops what it received.
-    pub async fn cancel_upload(&self, ctx: &Ctx, image: &ImageName, uuid: &str) -> Result<(), Error> {
+    pub async fn cancel_upload(
+        &self,
+        ctx: &Ctx,
+        image: &ImageName,
+        uuid: &str,
+    ) -> Result<(), Error> {
         let repository = repositories::find(ctx, image, ImageRight::Push).await?;
         let _session = self.0.sessions.lock(uuid).await;
         let row = upload_row(ctx, &repository, uuid).await?;
@@ -187,7 +234,11 @@ impl Registry {
     }
 
     async fn end_session(&self, ctx: &Ctx, id: i64, object: &ObjectId) -> Result<(), Error> {
-        ctx.store().write(&CANCEL_UPLOAD, move |tx| Ok::<_, Error>(tx.run(&UPLOAD_DELETE, &[&id])?)).await?;
+        ctx.store()
+            .write(&CANCEL_UPLOAD, move |tx| {
+                Ok::<_, Error>(tx.run(&UPLOAD_DELETE, &[&id])?)
+            })
+            .await?;
         Ok(self.0.blobs.remove(object).await?)
     }
 
@@ -207,22 +258,35 @@ impl Registry {
         if let Some(range) = range
             && range.start != offset
         {
-            return Err(Error::UploadOffset { start: range.start, offset });
+            return Err(Error::UploadOffset {
+                start: range.start,
+                offset,
+            });
         }
         let object = row.object_id()?;
         let writer = match self.0.blobs.resume(&object, offset).await {
             Err(BlobError::NotFound { .. }) if offset == 0 => self.0.blobs.create(&object).await?,
             // The row outran its bytes in a power cut: nothing to go on from.
-            Err(BlobError::NotFound { .. } | BlobError::Short { .. }) => return Err(Error::UploadUnknown(row.uuid.clone())),
+            Err(BlobError::NotFound { .. } | BlobError::Short { .. }) => {
+                return Err(Error::UploadUnknown(row.uuid.clone()));
+            }
             opened => opened?,
         };
-        let mut receiver = Receiver { writer, hasher: row.hasher()? };
-        let received = receiver.receive(body, &self.0.chunks, &self.0.sessions).await;
+        let mut receiver = Receiver {
+            writer,
+            hasher: row.hasher()?,
+        };
+        let received = receiver
+            .receive(body, &self.0.chunks, &self.0.sessions)
+            .await;
         let length = receiver.writer.offset().saturating_sub(offset);
         let received = match (received, range) {
             (Ok(()), Some(range)) if range.length != length => {
                 // Nothing of a chunk that is not what it says is kept.
-                return Err(Error::ChunkLength { announced: range.length, received: length });
+                return Err(Error::ChunkLength {
+                    announced: range.length,
+                    received: length,
+                });
             }
             (received, _) => received,
         };
@@ -246,12 +310,16 @@ impl Registry {
             self.hash_again(object, size, digest.algorithm()).await?
         };
         if computed != *digest {
-            return Err(Error::DigestMismatch { given: digest.clone(), computed });
+            return Err(Error::DigestMismatch {
+                given: digest.clone(),
+                computed,
+            });
         }
         receiver.writer.sync().await?;
 
         let origin = ctx.origin();
-        let (repository, digest, own_object) = (repository.clone(), digest.to_string(), object.to_string());
+        let (repository, digest, own_object) =
+            (repository.clone(), digest.to_string(), object.to_string());
         let size_bytes = i64::try_from(size).unwrap_or(i64::MAX);
         let uses_ours = ctx
             .store()
@@ -261,10 +329,14 @@ impl Registry {
                 {
                     return Err(Error::UploadUnknown(String::new()));
                 }
-                tx.run(&BLOB_INSERT, &[&digest, &own_object, &size_bytes, &origin.at.0])?;
+                tx.run(
+                    &BLOB_INSERT,
+                    &[&digest, &own_object, &size_bytes, &origin.at.0],
+                )?;
                 let blob: BlobObject = tx.one(&BLOB_BY_DIGEST, &[&digest])?;
                 tx.run(&LINK_UPSERT, &[&repository.id, &blob.id, &origin.at.0])?;
-                let subject = Subject::new(&digest, &repository.name).with("repository", repository.ocid.as_str());
+                let subject = Subject::new(&digest, &repository.name)
+                    .with("repository", repository.ocid.as_str());
                 wharfinger_audit::record(tx, repository.tenancy_id, &origin, &subject)?;
                 Ok(blob.object == own_object)
             })
@@ -277,7 +349,12 @@ impl Registry {
     }
 
     /// Reads the object for a digest of another algorithm than it was hashed by while it came in.
-    async fn hash_again(&self, object: &ObjectId, size: u64, algorithm: Algorithm) -> Result<Digest, Error> {
+    async fn hash_again(
+        &self,
+        object: &ObjectId,
+        size: u64,
+        algorithm: Algorithm,
+    ) -> Result<Digest, Error> {
         let mut hasher = Hasher::new(algorithm);
         let mut bytes = self.0.blobs.open(object).await?.read(0..size);
         while let Some(part) = bytes.next().await {
@@ -288,14 +365,19 @@ impl Registry {
 }
 
 async fn upload_row(ctx: &Ctx, repository: &Repository, uuid: &str) -> Result<UploadRow, Error> {
-    let row = ctx.store().opt(&UPLOAD_BY_UUID, &[&uuid, &repository.id]).await?;
+    let row = ctx
+        .store()
+        .opt(&UPLOAD_BY_UUID, &[&uuid, &repository.id])
+        .await?;
     row.ok_or_else(|| Error::UploadUnknown(uuid.chars().take(64).collect()))
 }
 
 async fn save_progress(ctx: &Ctx, id: i64, receiver: &mut Receiver) -> Result<(), Error> {
     let offset = i64::try_from(receiver.writer.offset()).unwrap_or(i64::MAX);
     let state = receiver.hasher.state();
-    let saved = ctx.store().write(&SAVE_PROGRESS, move |tx| Ok::<_, Error>(tx.run(&UPLOAD_SET_PROGRESS, &[&id, &offset, &state])?));
+    let saved = ctx.store().write(&SAVE_PROGRESS, move |tx| {
+        Ok::<_, Error>(tx.run(&UPLOAD_SET_PROGRESS, &[&offset, &state, &id])?)
+    });
     saved.await.map(drop)
 }
 
@@ -305,11 +387,18 @@ impl UploadRow {
     }
 
     fn object_id(&self) -> Result<ObjectId, Error> {
-        self.object.parse().map_err(|_| Error::UploadUnknown(self.uuid.clone()))
+        self.object
+            .parse()
+            .map_err(|_| Error::UploadUnknown(self.uuid.clone()))
     }
 
     fn hasher(&self) -> Result<Hasher, Error> {
-        let algorithm = if self.algorithm == Algorithm::Sha512.as_str() { Algorithm::Sha512 } else { Algorithm::Sha256 };
-        Hasher::resume(algorithm, &self.hash_state).ok_or_else(|| Error::UploadUnknown(self.uuid.clone()))
+        let algorithm = if self.algorithm == Algorithm::Sha512.as_str() {
+            Algorithm::Sha512
+        } else {
+            Algorithm::Sha256
+        };
+        Hasher::resume(algorithm, &self.hash_state)
+            .ok_or_else(|| Error::UploadUnknown(self.uuid.clone()))
     }
 }

@@ -28,8 +28,12 @@ impl DataDir {
             .recursive(true)
             .mode(0o700)
             .create(path)
-            .with_context(|| format!("cannot make the data directory {shown}: choose another with --data-dir"))?;
-        let path = path.canonicalize().with_context(|| format!("cannot open the data directory {shown}"))?;
+            .with_context(|| {
+                format!("cannot make the data directory {shown}: choose another with --data-dir")
+            })?;
+        let path = path
+            .canonicalize()
+            .with_context(|| format!("cannot open the data directory {shown}"))?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -38,7 +42,9 @@ impl DataDir {
             .open(path.join("lock"))
             .with_context(|| format!("cannot write to the data directory {shown}: check its owner and mode, or choose another with --data-dir"))?;
         if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            bail!("the data directory {shown} is in use by another wharfinger process: stop that one, or choose another with --data-dir");
+            bail!(
+                "the data directory {shown} is in use by another wharfinger process: stop that one, or choose another with --data-dir"
+            );
         }
         Ok(DataDir { path, _lock: lock })
     }
@@ -59,7 +65,11 @@ impl DataDir {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path)?;
+        let mut file = OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         File::open(&self.path)?.sync_all()

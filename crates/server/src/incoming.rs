@@ -36,27 +36,50 @@ pub(crate) struct Incoming {
 
 /// The wall clock; the only place that reads it.
 pub(crate) fn now() -> Timestamp {
-    #[expect(clippy::disallowed_methods, reason = "this is the clock that everybody else is handed")]
-    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that everybody else is handed"
+    )]
+    let since_epoch = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     Timestamp(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// A context for what the program does by itself.
 pub(crate) fn own_request() -> wharfinger_iam::Request {
     let id = uuid::Uuid::new_v4().simple().to_string();
-    wharfinger_iam::Request { id, now: now(), client_address: None, listener: Listener::ControlSocket }
+    wharfinger_iam::Request {
+        id,
+        now: now(),
+        client_address: None,
+        listener: Listener::ControlSocket,
+    }
 }
 
 impl Incoming {
     /// Answers one request that came from `peer`, or through the control socket if there is none.
-    pub(crate) async fn answer(self: Arc<Self>, peer: Option<IpAddr>, mut request: Request) -> Response {
+    pub(crate) async fn answer(
+        self: Arc<Self>,
+        peer: Option<IpAddr>,
+        mut request: Request,
+    ) -> Response {
         let started = Instant::now();
         let id = uuid::Uuid::new_v4().simple().to_string();
-        let listener = if peer.is_some() { Listener::Network } else { Listener::ControlSocket };
+        let listener = if peer.is_some() {
+            Listener::Network
+        } else {
+            Listener::ControlSocket
+        };
         let is_proxied = peer.is_some_and(|peer| self.trusts(peer));
         let client_address = peer.map(|peer| self.client_address(peer, request.headers()));
         let base_url = self.base_url(&request, is_proxied);
-        let context = wharfinger_iam::Request { id: id.clone(), now: now(), client_address, listener };
+        let context = wharfinger_iam::Request {
+            id: id.clone(),
+            now: now(),
+            client_address,
+            listener,
+        };
         request.extensions_mut().insert(context);
         request.extensions_mut().insert(BaseUrl(base_url));
 
@@ -65,7 +88,10 @@ impl Incoming {
         let mut response = self.route(request).instrument(span.clone()).await;
 
         let status = response.status();
-        let operation = response.extensions().get::<OperationName>().map_or("other", |operation| operation.0);
+        let operation = response
+            .extensions()
+            .get::<OperationName>()
+            .map_or("other", |operation| operation.0);
         let took = started.elapsed();
         self.metrics.answered(operation, status.as_u16(), took);
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -73,9 +99,21 @@ impl Incoming {
         let client = client_address.map(tracing::field::display);
         // Pulls come by the thousand; what changes or fails is worth a line each.
         if is_read(&method) && status.is_success() {
-            tracing::debug!(operation, status = status.as_u16(), took_us, client, "answered");
+            tracing::debug!(
+                operation,
+                status = status.as_u16(),
+                took_us,
+                client,
+                "answered"
+            );
         } else {
-            tracing::info!(operation, status = status.as_u16(), took_us, client, "answered");
+            tracing::info!(
+                operation,
+                status = status.as_u16(),
+                took_us,
+                client,
+                "answered"
+            );
         }
         if let Ok(id) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(REQUEST_ID, id);
@@ -99,15 +137,23 @@ impl Incoming {
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
-        self.trusted_proxies.iter().any(|network| network.0.contains(&address))
+        self.trusted_proxies
+            .iter()
+            .any(|network| network.0.contains(&address))
     }
 
     /// The right-most address of `X-Forwarded-For` that is no proxy of ours: what stands left of it
     /// is the client's own claim.
     fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut address = peer;
-        let values = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-        let hops: Vec<&str> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
+        let values = headers
+            .get_all("x-forwarded-for")
+            .iter()
+            .filter_map(|value| value.to_str().ok());
+        let hops: Vec<&str> = values
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+            .collect();
         for hop in hops.iter().rev() {
             if !self.trusts(address) {
                 break;
@@ -120,15 +166,33 @@ impl Incoming {
 
     /// Scheme and authority that the client used, as far as that can be known.
     fn base_url(&self, request: &Request, is_proxied: bool) -> String {
-        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).filter(|host| is_authority(host));
+        let header = |name: &str| {
+            request
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .filter(|host| is_authority(host))
+        };
         let forwarded_host = header("x-forwarded-host").filter(|_| is_proxied);
-        let scheme = request.headers().get("x-forwarded-proto").and_then(|value| value.to_str().ok());
+        let scheme = request
+            .headers()
+            .get("x-forwarded-proto")
+            .and_then(|value| value.to_str().ok());
         let scheme = scheme.filter(|scheme| is_proxied && matches!(*scheme, "http" | "https"));
         let host = forwarded_host.or_else(|| header(header::HOST.as_str()));
         match (host, &self.public_url) {
-            (Some(host), _) if scheme.is_some() => format!("{}://{host}", scheme.unwrap_or("https")),
+            (Some(host), _) if scheme.is_some() => {
+                format!("{}://{host}", scheme.unwrap_or("https"))
+            }
             (_, Some(public_url)) if self.is_behind_proxy => public_url.clone(),
-            (Some(host), _) => format!("{}://{host}", if self.is_behind_proxy { "https" } else { "http" }),
+            (Some(host), _) => format!(
+                "{}://{host}",
+                if self.is_behind_proxy {
+                    "https"
+                } else {
+                    "http"
+                }
+            ),
             (None, Some(public_url)) => public_url.clone(),
             (None, None) => String::new(),
         }
@@ -148,6 +212,8 @@ async fn run(router: Router, request: Request<Body>) -> Response {
 
 /// What may stand in a URL as host and port; anything else would let a request write our headers.
 fn is_authority(text: &str) -> bool {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']' | b'_');
+    let is_allowed = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']' | b'_')
+    };
     !text.is_empty() && text.len() <= 255 && text.bytes().all(is_allowed)
 }

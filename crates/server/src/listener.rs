@@ -32,11 +32,17 @@ pub(crate) enum Socket {
 }
 
 /// Serves a socket until `stopping` turns true, then lets open requests end.
-pub(crate) async fn serve(socket: Socket, incoming: Arc<Incoming>, mut stopping: watch::Receiver<bool>) {
+pub(crate) async fn serve(
+    socket: Socket,
+    incoming: Arc<Incoming>,
+    mut stopping: watch::Receiver<bool>,
+) {
     let graceful = GracefulShutdown::new();
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
+            break;
+        };
         let connection = tokio::select! {
             accepted = accept(&socket) => accepted,
             _ = stopping.wait_for(|stopping| *stopping) => break,
@@ -52,7 +58,13 @@ pub(crate) async fn serve(socket: Socket, incoming: Arc<Incoming>, mut stopping:
         let service_incoming = Arc::clone(&incoming);
         let service = service_fn(move |request: hyper::Request<IncomingBody>| {
             let incoming = Arc::clone(&service_incoming);
-            async move { Ok::<_, std::convert::Infallible>(incoming.answer(peer, request.map(axum::body::Body::new)).await) }
+            async move {
+                Ok::<_, std::convert::Infallible>(
+                    incoming
+                        .answer(peer, request.map(axum::body::Body::new))
+                        .await,
+                )
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -61,7 +73,10 @@ pub(crate) async fn serve(socket: Socket, incoming: Arc<Incoming>, mut stopping:
             .serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         let metrics = Arc::clone(&incoming.metrics);
-        #[expect(clippy::disallowed_methods, reason = "ends with its connection, which `graceful` watches")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "ends with its connection, which `graceful` watches"
+        )]
         tokio::spawn(async move {
             metrics.connections.inc();
             if let Err(error) = connection.await {
@@ -89,4 +104,3 @@ async fn accept(socket: &Socket) -> std::io::Result<(Box<dyn Stream>, Option<IpA
         Socket::Control(listener) => Ok((Box::new(listener.accept().await?.0), None)),
     }
 }
-

@@ -28,7 +28,8 @@ use crate::settings::{OptionalAddress, Settings};
 use crate::telemetry::Metrics;
 use crate::{output, telemetry};
 
-const DEFAULT_MANAGEMENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5001);
+const DEFAULT_MANAGEMENT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5001);
 /// How long a stop waits for transfers that are under way.
 const DRAIN: Duration = Duration::from_secs(60);
 const ADDRESSES: &str = "addresses.json";
@@ -37,7 +38,10 @@ const BOOTSTRAP: &str = "bootstrap.json";
 /// Runs the server until a signal ends it.
 pub(crate) fn run(data_dir: &Path, settings: Settings) -> anyhow::Result<()> {
     telemetry::start_logging(&settings.log.filter)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
     let outcome = runtime.block_on(serve(data_dir, settings));
     // What still runs after the drain is cut off here; a crash would do no worse.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -51,7 +55,9 @@ async fn serve(data_dir: &Path, settings: Settings) -> anyhow::Result<()> {
     let listener = bind(settings.server.listen, "server.listen").await?;
     let management = bind_management(settings.management.listen).await?;
     let store = open_store(&data_dir, &settings).await?;
-    let blobs = FileStore::open(&data_dir.join("objects")).await.context("cannot open the object directory")?;
+    let blobs = FileStore::open(&data_dir.join("objects"))
+        .await
+        .context("cannot open the object directory")?;
     let iam = Iam::new(store.clone(), settings.tokens.lifetime.0);
     let founding = bootstrap(&iam, &data_dir, &settings).await?;
 
@@ -59,9 +65,12 @@ async fn serve(data_dir: &Path, settings: Settings) -> anyhow::Result<()> {
     let (stop, stopping) = watch::channel(false);
     let health = health_router(iam.clone(), stopping.clone());
     let registry = Registry::new(Arc::new(blobs));
-    let router = wharfinger_api_distribution::router(Distribution { iam: iam.clone(), registry })
-        .merge(wharfinger_api_control::router(iam))
-        .merge(health.clone());
+    let router = wharfinger_api_distribution::router(Distribution {
+        iam: iam.clone(),
+        registry,
+    })
+    .merge(wharfinger_api_control::router(iam))
+    .merge(health.clone());
     let incoming = Arc::new(Incoming {
         router,
         metrics: Arc::clone(&metrics),
@@ -72,18 +81,35 @@ async fn serve(data_dir: &Path, settings: Settings) -> anyhow::Result<()> {
     });
     let control = bind_control(&data_dir)?;
     let listen = listener.local_addr()?;
-    let management_address = management.as_ref().map(TcpListener::local_addr).transpose()?;
+    let management_address = management
+        .as_ref()
+        .map(TcpListener::local_addr)
+        .transpose()?;
 
     let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(listener::serve(Socket::Network(listener), Arc::clone(&incoming), stopping.clone()));
-    tasks.spawn(listener::serve(Socket::Control(control), Arc::clone(&incoming), stopping.clone()));
+    tasks.spawn(listener::serve(
+        Socket::Network(listener),
+        Arc::clone(&incoming),
+        stopping.clone(),
+    ));
+    tasks.spawn(listener::serve(
+        Socket::Control(control),
+        Arc::clone(&incoming),
+        stopping.clone(),
+    ));
     if let Some(management) = management {
         let incoming = management_incoming(health, metrics);
-        tasks.spawn(listener::serve(Socket::Network(management), incoming, stopping.clone()));
+        tasks.spawn(listener::serve(
+            Socket::Network(management),
+            incoming,
+            stopping.clone(),
+        ));
     }
 
     let addresses = json!({ "listen": listen.to_string(), "management": management_address.map(|a| a.to_string()) });
-    data_dir.write_private(ADDRESSES, &addresses.to_string()).context("cannot write addresses.json")?;
+    data_dir
+        .write_private(ADDRESSES, &addresses.to_string())
+        .context("cannot write addresses.json")?;
     greet(&data_dir, listen, founding.as_ref());
     tracing::info!(%listen, data_dir = %data_dir.path().display(), engine = ?store.engine(), "ready");
 
@@ -91,7 +117,9 @@ async fn serve(data_dir: &Path, settings: Settings) -> anyhow::Result<()> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tracing::info!("stopping: no new connections, waiting for transfers; a second signal ends at once");
+    tracing::info!(
+        "stopping: no new connections, waiting for transfers; a second signal ends at once"
+    );
     data_dir.remove(ADDRESSES);
     data_dir.remove("control.sock");
     let _ = stop.send(true);
@@ -139,10 +167,16 @@ async fn open_store(data_dir: &DataDir, settings: &Settings) -> anyhow::Result<S
             .with_context(|| format!("cannot open the database {}", path.display()));
     }
     let location = Location::Postgres(settings.database.url.clone());
-    Store::open(&location).await.context("cannot open the PostgreSQL database of database.url")
+    Store::open(&location)
+        .await
+        .context("cannot open the PostgreSQL database of database.url")
 }
 
-async fn bootstrap(iam: &Iam, data_dir: &DataDir, settings: &Settings) -> anyhow::Result<Option<Founding>> {
+async fn bootstrap(
+    iam: &Iam,
+    data_dir: &DataDir,
+    settings: &Settings,
+) -> anyhow::Result<Option<Founding>> {
     let tenancy = &settings.tenancy;
     let founding = FoundingSettings {
         namespace: tenancy.namespace.as_deref().map(str::parse).transpose()?,
@@ -157,7 +191,9 @@ async fn bootstrap(iam: &Iam, data_dir: &DataDir, settings: &Settings) -> anyhow
             let text = serde_json::to_string_pretty(founding).unwrap_or_default();
             let written = data_dir.write_private(BOOTSTRAP, &text);
             kept = Some(written.is_ok());
-            written.map_err(|error| wharfinger_iam::Error::Conflict(format!("cannot write {BOOTSTRAP}: {error}")))
+            written.map_err(|error| {
+                wharfinger_iam::Error::Conflict(format!("cannot write {BOOTSTRAP}: {error}"))
+            })
         })
         .await
         .context("cannot found the first tenancy");
@@ -172,11 +208,16 @@ fn bind_control(data_dir: &DataDir) -> anyhow::Result<UnixListener> {
     let path = data_dir::control_socket(data_dir.path());
     // Nobody else serves this directory, so a socket in it is a leftover.
     data_dir.remove("control.sock");
-    let listener = UnixListener::bind(&path).with_context(|| format!("cannot make the control socket {}", path.display()))?;
+    let listener = UnixListener::bind(&path)
+        .with_context(|| format!("cannot make the control socket {}", path.display()))?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     let mode = std::fs::metadata(data_dir.path())?.permissions().mode();
     if mode & 0o022 != 0 {
-        bail!("the data directory {} can be written by others (mode {:o}): chmod 700 it", data_dir.path().display(), mode & 0o777);
+        bail!(
+            "the data directory {} can be written by others (mode {:o}): chmod 700 it",
+            data_dir.path().display(),
+            mode & 0o777
+        );
     }
     Ok(listener)
 }
@@ -193,12 +234,17 @@ fn health_router(iam: Iam, stopping: watch::Receiver<bool>) -> Router {
                 Ok(_) => (StatusCode::OK, "ready\n"),
                 Err(error) => {
                     tracing::warn!(%error, "not ready: the database does not answer");
-                    (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n")
+                    (
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "the database does not answer\n",
+                    )
                 }
             }
         }
     };
-    Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready))
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
 }
 
 fn management_incoming(health: Router, metrics: Arc<Metrics>) -> Arc<Incoming> {

@@ -29,31 +29,112 @@ struct Key {
 }
 
 const fn key(name: &'static str, kind: Kind, default: &'static str, meaning: &'static str) -> Key {
-    Key { name, kind, default, meaning }
+    Key {
+        name,
+        kind,
+        default,
+        meaning,
+    }
 }
 
 /// Every setting, in the order of the reference page.
 const KEYS: &[Key] = &[
-    key("server.listen", Kind::Text, "127.0.0.1:5000", "Address to listen on, also `--listen`. Port `0` takes a free one. `DATA/addresses.json` tells what was taken while the server runs."),
-    key("server.trusted_proxies", Kind::List, "", "Addresses and CIDRs whose `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host` count."),
-    key("server.public_url", Kind::Text, "", "What links and challenges say when the address that the client used can't be seen from the request."),
-    key("management.listen", Kind::Text, "127.0.0.1:5001", "Address of `/metrics`, `/healthz` and `/readyz`; empty switches it off. When the default port is taken the server warns and does without."),
-    key("tls.terminated_by_proxy", Kind::Bool, "false", "Says that a proxy in front speaks TLS. Without it the server listens on loopback addresses only."),
-    key("database.url", Kind::Text, "", "`postgres://…`; empty is SQLite in the data directory. Give it as `WHARFINGER__DATABASE__URL_FILE` to keep the password out of the environment."),
-    key("tenancy.namespace", Kind::Text, "random", "Namespace of the tenancy that is founded at the first start. Read then only."),
-    key("tenancy.id", Kind::Text, "random", "OCID of that tenancy. Read at the first start only."),
-    key("tenancy.region", Kind::Text, "local-1", "Region identifier of that tenancy. Read at the first start only."),
-    key("tenancy.region_key", Kind::Text, "LCL", "Region key of that tenancy. Read at the first start only."),
-    key("registry.create_on_first_push", Kind::Bool, "true", "Whether a push creates the repository it names, as a tenancy starts out."),
-    key("tokens.lifetime", Kind::Text, "1h", "How long a registry token is good; at least `60s`."),
-    key("log.filter", Kind::Text, "info", "What is logged: a level, or directives such as `info,wharfinger_iam=debug`."),
+    key(
+        "server.listen",
+        Kind::Text,
+        "127.0.0.1:5000",
+        "Address to listen on, also `--listen`. Port `0` takes a free one. `DATA/addresses.json` tells what was taken while the server runs.",
+    ),
+    key(
+        "server.trusted_proxies",
+        Kind::List,
+        "",
+        "Addresses and CIDRs whose `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host` count.",
+    ),
+    key(
+        "server.public_url",
+        Kind::Text,
+        "",
+        "What links and challenges say when the address that the client used can't be seen from the request.",
+    ),
+    key(
+        "management.listen",
+        Kind::Text,
+        "127.0.0.1:5001",
+        "Address of `/metrics`, `/healthz` and `/readyz`; empty switches it off. When the default port is taken the server warns and does without.",
+    ),
+    key(
+        "tls.terminated_by_proxy",
+        Kind::Bool,
+        "false",
+        "Says that a proxy in front speaks TLS. Without it the server listens on loopback addresses only.",
+    ),
+    key(
+        "database.url",
+        Kind::Text,
+        "",
+        "`postgres://…`; empty is SQLite in the data directory. Give it as `WHARFINGER__DATABASE__URL_FILE` to keep the password out of the environment.",
+    ),
+    key(
+        "tenancy.namespace",
+        Kind::Text,
+        "random",
+        "Namespace of the tenancy that is founded at the first start. Read then only.",
+    ),
+    key(
+        "tenancy.id",
+        Kind::Text,
+        "random",
+        "OCID of that tenancy. Read at the first start only.",
+    ),
+    key(
+        "tenancy.region",
+        Kind::Text,
+        "local-1",
+        "Region identifier of that tenancy. Read at the first start only.",
+    ),
+    key(
+        "tenancy.region_key",
+        Kind::Text,
+        "LCL",
+        "Region key of that tenancy. Read at the first start only.",
+    ),
+    key(
+        "registry.create_on_first_push",
+        Kind::Bool,
+        "true",
+        "Whether a push creates the repository it names, as a tenancy starts out.",
+    ),
+    key(
+        "tokens.lifetime",
+        Kind::Text,
+        "1h",
+        "How long a registry token is good; at least `60s`.",
+    ),
+    key(
+        "log.filter",
+        Kind::Text,
+        "info",
+        "What is logged: a level, or directives such as `info,wharfinger_iam=debug`.",
+    ),
 ];
 
 /// The table of settings, for `serve --help` and the reference page.
 pub(crate) fn reference() -> String {
-    let default = |key: &Key| if key.default.is_empty() { "unset".to_owned() } else { format!("`{}`", key.default) };
-    let rows = KEYS.iter().map(|key| format!("| `{}` | {} | {} |\n", key.name, default(key), key.meaning));
-    format!("| key | default | meaning |\n|---|---|---|\n{}", rows.collect::<String>())
+    let default = |key: &Key| {
+        if key.default.is_empty() {
+            "unset".to_owned()
+        } else {
+            format!("`{}`", key.default)
+        }
+    };
+    let rows = KEYS
+        .iter()
+        .map(|key| format!("| `{}` | {} | {} |\n", key.name, default(key), key.meaning));
+    format!(
+        "| key | default | meaning |\n|---|---|---|\n{}",
+        rows.collect::<String>()
+    )
 }
 
 /// The settings as the program uses them.
@@ -80,7 +161,11 @@ pub(crate) struct Server {
 
 impl Default for Server {
     fn default() -> Server {
-        Server { listen: SocketAddr::from(([127, 0, 0, 1], 5000)), trusted_proxies: Vec::new(), public_url: None }
+        Server {
+            listen: SocketAddr::from(([127, 0, 0, 1], 5000)),
+            trusted_proxies: Vec::new(),
+            public_url: None,
+        }
     }
 }
 
@@ -121,7 +206,12 @@ pub(crate) struct Tenancy {
 
 impl Default for Tenancy {
     fn default() -> Tenancy {
-        Tenancy { namespace: None, id: None, region: "local-1".into(), region_key: "LCL".into() }
+        Tenancy {
+            namespace: None,
+            id: None,
+            region: "local-1".into(),
+            region_key: "LCL".into(),
+        }
     }
 }
 
@@ -133,7 +223,9 @@ pub(crate) struct Registry {
 
 impl Default for Registry {
     fn default() -> Registry {
-        Registry { create_on_first_push: true }
+        Registry {
+            create_on_first_push: true,
+        }
     }
 }
 
@@ -145,7 +237,9 @@ pub(crate) struct Tokens {
 
 impl Default for Tokens {
     fn default() -> Tokens {
-        Tokens { lifetime: Seconds(3600) }
+        Tokens {
+            lifetime: Seconds(3600),
+        }
     }
 }
 
@@ -157,7 +251,9 @@ pub(crate) struct Log {
 
 impl Default for Log {
     fn default() -> Log {
-        Log { filter: "info".into() }
+        Log {
+            filter: "info".into(),
+        }
     }
 }
 
@@ -168,8 +264,14 @@ pub(crate) struct Network(pub(crate) IpNet);
 impl<'de> Deserialize<'de> for Network {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-        network.map(Network).map_err(|_| D::Error::custom(format!("`{text}` is neither an address nor a CIDR such as `10.0.0.0/8`")))
+        let network = text
+            .parse::<IpNet>()
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        network.map(Network).map_err(|_| {
+            D::Error::custom(format!(
+                "`{text}` is neither an address nor a CIDR such as `10.0.0.0/8`"
+            ))
+        })
     }
 }
 
@@ -183,7 +285,11 @@ impl<'de> Deserialize<'de> for OptionalAddress {
         if text.is_empty() {
             return Ok(OptionalAddress(None));
         }
-        let address = text.parse().map_err(|_| D::Error::custom(format!("`{text}` is not an address such as `127.0.0.1:5001`")))?;
+        let address = text.parse().map_err(|_| {
+            D::Error::custom(format!(
+                "`{text}` is not an address such as `127.0.0.1:5001`"
+            ))
+        })?;
         Ok(OptionalAddress(Some(address)))
     }
 }
@@ -197,10 +303,15 @@ impl<'de> Deserialize<'de> for Url {
         let text = String::deserialize(deserializer)?;
         let uri: Option<http::Uri> = text.parse().ok();
         let is_url = uri.is_some_and(|uri| {
-            matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && matches!(uri.path(), "" | "/") && uri.query().is_none()
+            matches!(uri.scheme_str(), Some("http" | "https"))
+                && uri.host().is_some()
+                && matches!(uri.path(), "" | "/")
+                && uri.query().is_none()
         });
         if !is_url {
-            return Err(D::Error::custom(format!("`{text}` is not a URL such as `https://registry.example.com`, without a path")));
+            return Err(D::Error::custom(format!(
+                "`{text}` is not a URL such as `https://registry.example.com`, without a path"
+            )));
         }
         Ok(Url(text.trim_end_matches('/').to_owned()))
     }
@@ -218,7 +329,11 @@ impl<'de> Deserialize<'de> for Seconds {
             let number: i64 = text.strip_suffix(unit)?.parse().ok()?;
             number.checked_mul(*factor).filter(|seconds| *seconds >= 0)
         });
-        parsed.map(Seconds).ok_or_else(|| D::Error::custom(format!("`{text}` is not a duration such as `90s`, `15m`, `48h` or `7d`")))
+        parsed.map(Seconds).ok_or_else(|| {
+            D::Error::custom(format!(
+                "`{text}` is not a duration such as `90s`, `15m`, `48h` or `7d`"
+            ))
+        })
     }
 }
 
@@ -227,9 +342,8 @@ const PREFIX: &str = "WHARFINGER__";
 /// Reads the settings of this process.
 pub(crate) fn load(file: Option<&Path>, listen: Option<&str>) -> anyhow::Result<Settings> {
     let text = match file {
-        Some(file) => {
-            std::fs::read_to_string(file).with_context(|| format!("cannot read the settings file {}", file.display()))?
-        }
+        Some(file) => std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read the settings file {}", file.display()))?,
         None => String::new(),
     };
     let variables = std::env::vars().filter(|(name, _)| name.starts_with(PREFIX));
@@ -244,45 +358,63 @@ fn resolve(
     listen: Option<&str>,
 ) -> anyhow::Result<Settings> {
     // The first reading is for its errors, which name the line.
-    toml::from_str::<Settings>(text).with_context(|| format!("the settings file {file} is not valid"))?;
+    toml::from_str::<Settings>(text)
+        .with_context(|| format!("the settings file {file} is not valid"))?;
     let mut table: Table = toml::from_str(text)?;
     for (variable, value) in variables {
         let (name, value) = match variable.strip_suffix("_FILE") {
             Some(name) => {
                 let read = std::fs::read_to_string(&value);
-                let read = read.with_context(|| format!("cannot read the file that {variable} names, `{value}`"))?;
+                let read = read.with_context(|| {
+                    format!("cannot read the file that {variable} names, `{value}`")
+                })?;
                 (name, read.trim_end().to_owned())
             }
             None => (variable.as_str(), value),
         };
-        let path = name.trim_start_matches(PREFIX).to_ascii_lowercase().replace("__", ".");
+        let path = name
+            .trim_start_matches(PREFIX)
+            .to_ascii_lowercase()
+            .replace("__", ".");
         let Some(key) = KEYS.iter().find(|key| key.name == path) else {
             bail!("the environment variable {variable} is no setting: there is no key `{path}`");
         };
         let mut alone = Table::new();
         set(&mut alone, key, &value);
-        Settings::deserialize(alone).with_context(|| format!("the environment variable {variable} is not valid"))?;
+        Settings::deserialize(alone)
+            .with_context(|| format!("the environment variable {variable} is not valid"))?;
         set(&mut table, key, &value);
     }
     let mut settings = Settings::deserialize(table)?;
     if let Some(listen) = listen {
-        settings.server.listen = listen.parse().with_context(|| format!("--listen `{listen}` is not an address such as 127.0.0.1:5000"))?;
+        settings.server.listen = listen.parse().with_context(|| {
+            format!("--listen `{listen}` is not an address such as 127.0.0.1:5000")
+        })?;
     }
     check(&settings)?;
     Ok(settings)
 }
 
 fn set(table: &mut Table, key: &Key, text: &str) {
-    let Some((section, name)) = key.name.split_once('.') else { return };
+    let Some((section, name)) = key.name.split_once('.') else {
+        return;
+    };
     let value = match key.kind {
-        Kind::Bool => text.parse().map_or_else(|_| Value::String(text.to_owned()), Value::Boolean),
+        Kind::Bool => text
+            .parse()
+            .map_or_else(|_| Value::String(text.to_owned()), Value::Boolean),
         Kind::Text => Value::String(text.to_owned()),
         Kind::List => {
-            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+            let parts = text
+                .split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty());
             Value::Array(parts.map(|part| Value::String(part.to_owned())).collect())
         }
     };
-    let section = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+    let section = table
+        .entry(section)
+        .or_insert_with(|| Value::Table(Table::new()));
     if let Value::Table(section) = section {
         section.insert(name.to_owned(), value);
     }
@@ -297,17 +429,25 @@ fn check(settings: &Settings) -> anyhow::Result<()> {
         );
     }
     if settings.tokens.lifetime.0 < 60 {
-        bail!("tokens.lifetime is {}s: clients assume at least 60s", settings.tokens.lifetime.0);
+        bail!(
+            "tokens.lifetime is {}s: clients assume at least 60s",
+            settings.tokens.lifetime.0
+        );
     }
     if let Some(namespace) = &settings.tenancy.namespace {
-        namespace.parse::<wharfinger_types::Namespace>().context("tenancy.namespace is not valid")?;
+        namespace
+            .parse::<wharfinger_types::Namespace>()
+            .context("tenancy.namespace is not valid")?;
     }
     if let Some(id) = &settings.tenancy.id {
-        id.parse::<wharfinger_types::Ocid>().context("tenancy.id is not valid")?;
+        id.parse::<wharfinger_types::Ocid>()
+            .context("tenancy.id is not valid")?;
     }
     let url = &settings.database.url;
     if !url.is_empty() && !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        bail!("database.url must start with postgres://, or be empty for SQLite in the data directory");
+        bail!(
+            "database.url must start with postgres://, or be empty for SQLite in the data directory"
+        );
     }
     Ok(())
 }
@@ -317,7 +457,9 @@ mod tests {
     use super::*;
 
     fn resolve(text: &str, variables: &[(&str, &str)]) -> anyhow::Result<Settings> {
-        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let variables = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         super::resolve("test.toml", text, variables, None)
     }
 
@@ -328,7 +470,10 @@ mod tests {
     #[test]
     fn an_unknown_key_is_refused_with_its_line() {
         let message = refusal("[server]\nlisten = \"127.0.0.1:1\"\nlistten = 1\n", &[]);
-        assert!(message.contains("line 3") && message.contains("listten"), "{message}");
+        assert!(
+            message.contains("line 3") && message.contains("listten"),
+            "{message}"
+        );
         let message = refusal("", &[("WHARFINGER__SERVER__LISTTEN", "x")]);
         assert!(message.contains("WHARFINGER__SERVER__LISTTEN"), "{message}");
     }
@@ -354,7 +499,10 @@ mod tests {
     #[test]
     fn wrong_values_are_refused_with_name_value_and_remedy() {
         let message = refusal("", &[("WHARFINGER__TOKENS__LIFETIME", "soon")]);
-        assert!(message.contains("LIFETIME") && message.contains("soon") && message.contains("48h"), "{message}");
+        assert!(
+            message.contains("LIFETIME") && message.contains("soon") && message.contains("48h"),
+            "{message}"
+        );
         let message = refusal("[server]\nlisten = \"0.0.0.0:5000\"\n", &[]);
         assert!(message.contains("terminated_by_proxy"), "{message}");
         assert!(refusal("[tokens]\nlifetime = \"5s\"", &[]).contains("60s"));
@@ -376,10 +524,17 @@ mod tests {
                 _ if key.kind == Kind::Bool => "true",
                 _ => "",
             };
-            let variable = format!("{PREFIX}{}", key.name.replace('.', "__").to_ascii_uppercase());
+            let variable = format!(
+                "{PREFIX}{}",
+                key.name.replace('.', "__").to_ascii_uppercase()
+            );
             resolve("", &[(&variable, value)]).unwrap();
         }
         let page = include_str!("../../../docs/configuration.md");
-        assert!(page.contains(&reference()), "docs/configuration.md must hold this table:\n{}", reference());
+        assert!(
+            page.contains(&reference()),
+            "docs/configuration.md must hold this table:\n{}",
+            reference()
+        );
     }
 }
