@@ -75,7 +75,7 @@ fn cut(entries: &mut Vec<String>, page: &Page, path: &str) -> Option<String> {
     ))
 }
 
-fn list(body: serde_json::Value, link: Option<String>) -> Result<Response, Failure> {
+fn list(body: &serde_json::Value, link: Option<String>) -> Result<Response, Failure> {
     let mut response = json(StatusCode::OK, body.to_string());
     if let Some(link) = link {
         let link = HeaderValue::from_str(&link).map_err(|_| Failure::header(&header::LINK))?;
@@ -96,12 +96,12 @@ pub(crate) async fn list_tags(
         .list_tags(ctx, image, &one_more(&page))
         .await?;
     let link = cut(&mut tags, &page, &format!("/v2/{image}/tags/list"));
-    list(json!({ "name": image.to_string(), "tags": tags }), link)
+    list(&json!({ "name": image.to_string(), "tags": tags }), link)
 }
 
 pub(crate) async fn list_catalog(ctx: &Ctx, parts: &Parts) -> Result<Response, Failure> {
     let page = page(parts)?;
     let mut repositories = repositories::list_catalog(ctx, &one_more(&page)).await?;
     let link = cut(&mut repositories, &page, "/v2/_catalog");
-    list(json!({ "repositories": repositories }), link)
+    list(&json!({ "repositories": repositories }), link)
 }

@@ -117,9 +117,7 @@ impl Error {
 fn store_kind(error: &wharfinger_metastore::Error) -> ErrorKind {
     use wharfinger_metastore::Error as Store;
     match error {
-        Store::Unavailable { .. } | Store::Closed | Store::OutcomeUnknown { .. } => {
-            ErrorKind::Unavailable
-        }
+        Store::Unavailable { .. } | Store::Closed | Store::OutcomeUnknown => ErrorKind::Unavailable,
         _ => ErrorKind::Internal,
     }
 }

@@ -4,7 +4,7 @@
 //! request, and the credential it was made with must still be there.
 
 use std::collections::HashMap;
-use std::sync::RwLock;
+use std::sync::{PoisonError, RwLock};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
@@ -162,7 +162,7 @@ impl Iam {
             .keys
             .signing
             .read()
-            .unwrap_or_else(|poison| poison.into_inner())
+            .unwrap_or_else(PoisonError::into_inner)
             .clone();
         if let Some(key) = cached {
             return Ok(key);
@@ -177,7 +177,7 @@ impl Iam {
             .keys
             .signing
             .write()
-            .unwrap_or_else(|poison| poison.into_inner()) = Some(key.clone());
+            .unwrap_or_else(PoisonError::into_inner) = Some(key.clone());
         Ok(key)
     }
 
@@ -187,7 +187,7 @@ impl Iam {
             .keys
             .verifying
             .read()
-            .unwrap_or_else(|poison| poison.into_inner())
+            .unwrap_or_else(PoisonError::into_inner)
             .get(kid)
             .cloned();
         if cached.is_some() {
@@ -206,7 +206,7 @@ impl Iam {
             .keys
             .verifying
             .write()
-            .unwrap_or_else(|poison| poison.into_inner());
+            .unwrap_or_else(PoisonError::into_inner);
         verifying.insert(row.kid, key.clone());
         Ok(Some(key))
     }

@@ -1,5 +1,7 @@
 //! Tenancies: founding one, and finding one by its namespace.
 
+use std::sync::PoisonError;
+
 use wharfinger_audit::Subject;
 use wharfinger_metastore::{Tx, operations, row, statements};
 use wharfinger_types::{Namespace, Ocid, Permission, ResourceKind};
@@ -181,7 +183,7 @@ pub(crate) async fn by_namespace(
         .0
         .tenancies
         .lock()
-        .unwrap_or_else(|poison| poison.into_inner())
+        .unwrap_or_else(PoisonError::into_inner)
         .get(namespace)
         .cloned();
     if cached.is_some() {
@@ -196,7 +198,7 @@ pub(crate) async fn by_namespace(
             .0
             .tenancies
             .lock()
-            .unwrap_or_else(|poison| poison.into_inner());
+            .unwrap_or_else(PoisonError::into_inner);
         tenancies.insert(namespace.clone(), tenancy.clone());
     }
     Ok(found)

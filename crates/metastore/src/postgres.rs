@@ -237,7 +237,7 @@ pub(crate) fn readers(config: &tokio_postgres::Config) -> Result<Pool, Error> {
         .map_err(|error| Error::Unavailable(Arc::new(error)))
 }
 
-/// Reads on a connection of the pool; once more on another if the first turns out to be dead.
+/// Reads on a connection of the pool; once more on a new one if the first turns out to be dead.
 pub(crate) async fn read<T: FromRow>(
     pool: &Pool,
     statement: &Statement,
@@ -245,7 +245,11 @@ pub(crate) async fn read<T: FromRow>(
     most: usize,
 ) -> Result<Vec<T>, Error> {
     let rows = match read_once(pool, statement, args).await {
-        Err(Error::ConnectionLost(_)) => read_once(pool, statement, args).await,
+        Err(Error::ConnectionLost(_)) => {
+            // The others that are idle may be as dead without anyone having noticed yet.
+            pool.retain(|_, _| false);
+            read_once(pool, statement, args).await
+        }
         other => other,
     };
     let rows = rows.map_err(|error| match error {

@@ -68,7 +68,7 @@ pub(crate) const RESOURCES: &[&str] = &[
     "web-app-firewall", "postgres-db-systems", "redis-clusters", "opensearch-clusters",
     "osmh-managed-instances", "operator-control", "approval-policies", "email-domains",
     "dkim", "suppressions", "smtp-credentials", "on-demand-tasks", "work-request",
-    // More of the same, seen in public policies.
+    // More of the same.
     "all-artifacts", "cloud-shell", "cloud-shell-public-network", "compute-container-family",
     "compute-container-instances", "compute-containers", "instance-agent-command-execution-family",
     "instance-agent-family", "key-family", "datasafe-family-resources", "datacc-family",

@@ -17,7 +17,8 @@ pub struct Request<'a> {
     /// When.
     pub time: Timestamp,
     /// What else is known: `target.repo.name`, `request.operation`, `request.networkSource.name`,
-    /// `target.resource.tag.<namespace>.<key>` and so on. A variable that is left out makes every
+    /// `target.resource.tag.<namespace>.<key>` (defined tags; free-form ones do not count) and so on.
+    /// What a list or create call has no target for is left out. A variable that is left out makes every
     /// comparison of it false. What the other fields say (`request.user.…`, `request.groups.id`,
     /// `request.principal.type` and `.id`, `request.permission`, `request.utc-timestamp…`,
     /// `target.compartment.…`, `target.resource.compartment.tag.…`) is never looked up here.

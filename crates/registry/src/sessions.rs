@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OwnedMutexGuard;
 
@@ -32,10 +32,7 @@ impl Sessions {
     /// client hung up waits until that one has put down its offset.
     pub(crate) async fn lock(&self, id: &str) -> SessionGuard<'_> {
         let mutex = {
-            let mut busy = self
-                .busy
-                .lock()
-                .unwrap_or_else(|poison| poison.into_inner());
+            let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(busy.entry(id.to_owned()).or_default())
         };
         let guard = mutex.lock_owned().await;
@@ -64,7 +61,7 @@ impl Drop for SessionGuard<'_> {
             .sessions
             .busy
             .lock()
-            .unwrap_or_else(|poison| poison.into_inner());
+            .unwrap_or_else(PoisonError::into_inner);
         // The map's own reference is the last one when nobody waits.
         if busy
             .get(&self.id)

@@ -11,6 +11,9 @@
 
 mod directory;
 pub mod engines;
+pub mod http;
 pub mod postgres;
+pub mod program;
+pub mod services;
 
 pub use directory::TempDir;

@@ -1,9 +1,13 @@
 //! Commits that fail, and a disk that is full.
 
-use wharfinger_metastore::{EngineKind, Error, Store, check};
+use wharfinger_metastore::{EngineKind, Error, Store, Tx, check, statements};
 use wharfinger_testkit::{engines, on_each_engine};
 
 use crate::shelf::*;
+
+statements! {
+    SYNCHRONOUS = "SELECT synchronous FROM pragma_synchronous";
+}
 
 on_each_engine! {
     /// The deferred key is broken by one body and noticed at COMMIT, which is the batch's on SQLite.
@@ -77,6 +81,24 @@ async fn a_full_disk_fails_the_batch_and_nothing_commits_by_itself() {
         .unwrap();
     store.write(&PUT, put("later")).await.unwrap();
     assert_eq!(names(store).await, ["later"]);
+    store.close().await;
+}
+
+/// 1 is NORMAL, which does not sync at commit; 2 is FULL.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_synced_unless_all_its_bodies_are_relaxed() {
+    let test = engines::open(EngineKind::Sqlite).await;
+    let store = &test.store;
+    let level = |tx: &mut Tx<'_>| Ok::<i64, Failure>(tx.one(&SYNCHRONOUS, &[])?);
+    assert_eq!(store.write(&PUT_RELAXED, level).await.unwrap(), 1);
+    assert_eq!(store.write(&PUT, level).await.unwrap(), 2);
+    let (release, held) = hold_writer(store).await;
+    let relaxed = enqueue(store.write(&PUT_RELAXED, level)).await;
+    let durable = enqueue(store.write(&PUT, level)).await;
+    drop(release);
+    held.await.unwrap();
+    assert_eq!((relaxed.await.unwrap(), durable.await.unwrap()), (2, 2));
+    assert_eq!(store.write(&PUT_RELAXED, level).await.unwrap(), 1);
     store.close().await;
 }
 

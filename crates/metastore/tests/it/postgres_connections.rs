@@ -13,6 +13,10 @@ use crate::shelf::*;
 
 statements! {
     TERMINATE_SELF = "SELECT pg_terminate_backend(pg_backend_pid())";
+    BACKEND = "SELECT pg_backend_pid()";
+    /// The backend's id, unless it is `$1`: that one ends itself.
+    BACKEND_BUT_NOT = "SELECT pg_backend_pid()
+        WHERE pg_backend_pid() <> $1 OR pg_terminate_backend(pg_backend_pid())";
     TERMINATE_OTHERS = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid()";
     OTHERS = "SELECT count(*) FROM pg_stat_activity
@@ -155,28 +159,49 @@ async fn a_body_that_always_meets_others_is_given_up() {
 async fn an_operation_sets_isolation_and_sync_for_its_transaction_only() {
     let test = open().await;
     for (operation, isolation, sync) in [
-        (&PUT, "read committed", "on"),
         (&PUT_RELAXED, "read committed", "off"),
         (&PUT_SERIALIZABLE, "serializable", "on"),
         (&PUT, "read committed", "on"),
     ] {
-        let set = test
-            .store
-            .write::<_, Error, _>(operation, |tx| {
-                Ok((
-                    tx.one::<String>(&ISOLATION, &[])?,
-                    tx.one::<String>(&SYNCHRONOUS_COMMIT, &[])?,
-                ))
-            })
-            .await
-            .unwrap();
-        assert_eq!(
-            set,
-            (isolation.to_owned(), sync.to_owned()),
-            "{}",
-            operation.name
-        );
+        // The writers take turns: each of their connections sees each operation.
+        for _ in 0..32 {
+            let set = test
+                .store
+                .write::<_, Error, _>(operation, |tx| {
+                    let isolation: String = tx.one(&ISOLATION, &[])?;
+                    let sync: String = tx.one(&SYNCHRONOUS_COMMIT, &[])?;
+                    Ok((isolation, sync))
+                })
+                .await
+                .unwrap();
+            assert_eq!(
+                set,
+                (isolation.to_owned(), sync.to_owned()),
+                "{}",
+                operation.name
+            );
+        }
     }
+    test.store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_whose_connection_is_lost_is_read_again() {
+    let test = open().await;
+    let first: i32 = test.store.opt(&BACKEND, &[]).await.unwrap().unwrap();
+    let second: i32 = test
+        .store
+        .opt(&BACKEND_BUT_NOT, &[&first])
+        .await
+        .unwrap()
+        .unwrap();
+    assert_ne!(first, second);
+    let error = test
+        .store
+        .opt::<bool>(&TERMINATE_SELF, &[])
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
     test.store.close().await;
 }
 

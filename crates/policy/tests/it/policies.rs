@@ -1,10 +1,11 @@
 //! Policies where they are attached: what they may name, and what else is checked of them.
 
 use wharfinger_policy::{
-    Compartment, CompartmentTree, DenyStatements, Error, Options, Policy, Severity,
-    TENANT_ADMIN_STATEMENT, check_policy, deny_guard_statement, parse_statement,
+    Attribute, Compartment, CompartmentTree, DenyStatements, Error, Group, Options, Policy,
+    Principal, PrincipalKind, Request, Severity, TENANT_ADMIN_STATEMENT, check_policy, compile,
+    deny_guard_statement, parse_statement,
 };
-use wharfinger_types::Ocid;
+use wharfinger_types::{Ocid, Timestamp};
 
 use crate::laws::small_tree;
 use crate::scenario::{group, id};
@@ -158,19 +159,19 @@ fn a_child_with_its_parents_name_does_not_turn_statements_to_itself() {
         deny: DenyStatements::Ignored,
         administrators: None,
     };
-    let set = wharfinger_policy::compile(&[policy], tree, &options);
-    let principal = wharfinger_policy::Principal {
-        kind: wharfinger_policy::PrincipalKind::User,
+    let set = compile(&[policy], tree, &options);
+    let principal = Principal {
+        kind: PrincipalKind::User,
         id: None,
         name: String::new(),
         groups: Vec::new(),
         dynamic_groups: Vec::new(),
     };
-    let allowed = set.permits(&wharfinger_policy::Request {
+    let allowed = set.permits(&Request {
         principal: &principal,
         permission: "REPOSITORY_READ",
         compartment: &id("compartment", "x"),
-        time: wharfinger_types::Timestamp(0),
+        time: Timestamp(0),
         attributes: &[],
     });
     assert!(allowed);
@@ -251,6 +252,56 @@ fn the_built_in_statements_are_statements() {
         );
         assert_eq!(parsed.statement.unwrap().to_string(), text);
     }
+}
+
+#[test]
+fn only_the_enabler_and_administrators_write_deny_statements() {
+    let policy = Policy {
+        id: id("policy", "p"),
+        name: "p".to_owned(),
+        compartment: id("tenancy", "acme"),
+        statements: vec![
+            deny_guard_statement(&id("user", "ada")),
+            "Allow any-user to manage policies in tenancy".to_owned(),
+        ],
+    };
+    let administrators = group("group", "Administrators");
+    let options = Options {
+        deny: DenyStatements::Enforced,
+        administrators: Some(administrators.id.clone()),
+    };
+    let set = compile(&[policy], small_tree(), &options);
+    assert!(set.problems().is_empty(), "{:?}", set.problems());
+    let may_write = |kind: PrincipalKind, name: &str, groups: Vec<Group>, statements: &[&str]| {
+        let principal = Principal {
+            id: (kind == PrincipalKind::User).then(|| id("user", name)),
+            kind,
+            name: name.to_owned(),
+            groups,
+            dynamic_groups: Vec::new(),
+        };
+        set.permits(&Request {
+            principal: &principal,
+            permission: "POLICY_CREATE",
+            compartment: &id("compartment", "x"),
+            time: Timestamp(0),
+            attributes: &[Attribute {
+                name: "target.policy.type",
+                values: statements,
+            }],
+        })
+    };
+    let user = || PrincipalKind::User;
+    assert!(may_write(user(), "ada", vec![], &["ALLOW", "DENY"]));
+    assert!(may_write(user(), "bob", vec![administrators], &["DENY"]));
+    assert!(may_write(user(), "bob", vec![], &["ALLOW"]));
+    assert!(!may_write(user(), "bob", vec![], &["ALLOW", "DENY"]));
+    assert!(!may_write(
+        PrincipalKind::Instance,
+        "host",
+        vec![],
+        &["DENY"]
+    ));
 }
 
 #[test]

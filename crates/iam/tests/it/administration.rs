@@ -1,0 +1,155 @@
+//! Users, groups, auth tokens, tenancies: rules, rights and records.
+
+use std::collections::HashSet;
+
+use tokio::task::JoinSet;
+use wharfinger_iam::{Error, Iam, auth_tokens, groups, tenancies, users};
+use wharfinger_metastore::{Record, Store};
+use wharfinger_testkit::on_each_engine;
+use wharfinger_testkit::services::{Installation, found, request};
+use wharfinger_types::Page;
+
+/// Runs every operation of the crate once.
+async fn run_everything(installation: &Installation) {
+    let (local, tenancy) = (&installation.local(), &installation.tenancy);
+    users::create_user(local, tenancy, "alice").await.unwrap();
+    users::update_user(local, tenancy, "alice", false)
+        .await
+        .unwrap();
+    groups::create_group(local, tenancy, "Builders")
+        .await
+        .unwrap();
+    groups::add_user_to_group(local, tenancy, "Builders", "alice")
+        .await
+        .unwrap();
+    groups::remove_user_from_group(local, tenancy, "Builders", "alice")
+        .await
+        .unwrap();
+    let (token, _) = auth_tokens::create_auth_token(local, tenancy, "alice", "laptop")
+        .await
+        .unwrap();
+    auth_tokens::delete_auth_token(local, tenancy, "alice", &token.ocid)
+        .await
+        .unwrap();
+    users::delete_user(local, tenancy, "alice").await.unwrap();
+    tenancies::create_tenancy(local, "Other", None)
+        .await
+        .unwrap();
+}
+
+on_each_engine! {
+    async fn every_operation_leaves_exactly_one_record(store: Store) {
+        let installation = found(store).await;
+        run_everything(&installation).await;
+        let audited = installation.audited_operations().await;
+        let distinct: HashSet<&str> = audited.iter().map(String::as_str).collect();
+        let declared = wharfinger_iam::OPERATIONS.iter().copied().flatten();
+        let declared: HashSet<&str> =
+            declared.filter(|operation| operation.record == Record::One).map(|operation| operation.name).collect();
+        assert_eq!(distinct, declared, "an operation is not run by this test, or leaves no record");
+        assert_eq!(audited.len(), declared.len());
+    }
+
+    async fn a_record_says_who_what_and_when_and_holds_no_secret(store: Store) {
+        let installation = found(store).await;
+        let secret = installation.add_user("alice").await;
+        let records = installation.audit_records().await;
+        let record = records.last().unwrap();
+        assert_eq!(record["operation"], "create_auth_token");
+        assert_eq!(record["principalId"], "local-administrator");
+        assert_eq!(record["eventTime"], "2027-01-15T08:00:00.000Z");
+        assert_eq!(record["requestId"], "test");
+        let all = serde_json::to_string(&records).unwrap();
+        assert!(!all.contains(&secret) && !all.contains(installation.founding.auth_token.reveal()));
+    }
+
+    async fn a_user_has_two_tokens_at_most_however_many_ask_at_once(store: Store) {
+        let installation = found(store).await;
+        users::create_user(&installation.local(), &installation.tenancy, "alice").await.unwrap();
+        let attempts = (0..10).map(|_| {
+            let installation = installation.clone();
+            async move {
+                auth_tokens::create_auth_token(&installation.local(), &installation.tenancy, "alice", "x").await.is_ok()
+            }
+        });
+        let outcomes = attempts.collect::<JoinSet<_>>().join_all().await;
+        let made = outcomes.into_iter().filter(|made| *made).count();
+        assert_eq!(made, 2);
+        let tokens = auth_tokens::list_auth_tokens(&installation.local(), &installation.tenancy, "alice").await.unwrap();
+        assert_eq!(tokens.len(), 2);
+    }
+
+    async fn names_are_checked_and_taken_once(store: Store) {
+        let installation = found(store).await;
+        let (local, tenancy) = (installation.local(), &installation.tenancy);
+        users::create_user(&local, tenancy, "alice").await.unwrap();
+        let again = users::create_user(&local, tenancy, "Default/alice").await;
+        assert!(matches!(again, Err(Error::NameTaken { .. })), "{again:?}");
+        for bad in ["", "a b", "a\0b", "ä", "Nowhere/x/y", &"x".repeat(101)] {
+            let refused = users::create_user(&local, tenancy, bad).await;
+            assert!(matches!(refused, Err(Error::Invalid { .. })), "{bad}: {refused:?}");
+        }
+        let elsewhere = users::create_user(&local, tenancy, "Nowhere/alice").await;
+        assert!(matches!(elsewhere, Err(Error::NotFound { what: "domain", .. })), "{elsewhere:?}");
+        let again = tenancies::create_tenancy(&local, "acme", Some("acme".parse().unwrap())).await;
+        assert!(matches!(again, Err(Error::NameTaken { what: "tenancy", .. })), "{again:?}");
+    }
+
+    async fn only_administrators_administer_and_only_their_own_tenancy(store: Store) {
+        let installation = found(store).await;
+        let tenancy = &installation.tenancy;
+        let secret = installation.add_user("alice").await;
+        let alice = installation.iam.login(request(), "acme/alice", &secret).await.unwrap();
+        let refused = users::create_user(&alice, tenancy, "bob").await;
+        assert!(matches!(refused, Err(Error::Denied { .. })), "{refused:?}");
+        let refused = users::create_user(&installation.anonymous(), tenancy, "bob").await;
+        assert!(matches!(refused, Err(Error::Unauthenticated)), "{refused:?}");
+        // A user that is there and one that is not look alike.
+        let (there, missing) =
+            (users::delete_user(&alice, tenancy, "alice").await, users::delete_user(&alice, tenancy, "nobody").await);
+        assert_eq!(there.unwrap_err().to_string(), missing.unwrap_err().to_string());
+
+        let other = tenancies::create_tenancy(&installation.local(), "Other", Some("other".parse().unwrap())).await.unwrap();
+        let foreign = installation.iam.login(request(), "other/admin", other.auth_token.reveal()).await.unwrap();
+        let refused = users::create_user(&foreign, tenancy, "bob").await;
+        assert!(matches!(refused, Err(Error::Denied { .. })), "{refused:?}");
+        let refused = tenancies::create_tenancy(&installation.administrator().await, "Third", None).await;
+        assert!(matches!(refused, Err(Error::Denied { .. })), "{refused:?}");
+    }
+
+    async fn users_are_listed_page_by_page_in_order(store: Store) {
+        let installation = found(store).await;
+        let (local, tenancy) = (installation.local(), &installation.tenancy);
+        for name in ["bob", "Zoe", "alice"] {
+            users::create_user(&local, tenancy, name).await.unwrap();
+        }
+        let mut seen = Vec::new();
+        let mut last = None;
+        loop {
+            let page = users::list_users(&local, tenancy, &Page { limit: 2, last }).await.unwrap();
+            let Some(user) = page.last() else { break };
+            last = Some(format!("{}/{}", user.domain, user.name));
+            seen.extend(page.iter().map(|user| user.name.clone()));
+        }
+        assert_eq!(seen, ["Zoe", "admin", "alice", "bob"]);
+    }
+
+    async fn two_first_starts_at_once_found_one_tenancy(store: Store) {
+        let starts = (0..4).map(|_| {
+            let iam = Iam::new(store.clone(), 3600);
+            async move {
+                let settings = wharfinger_iam::FoundingSettings {
+                    namespace: None,
+                    tenancy_id: None,
+                    region: "local-1".to_owned(),
+                    region_key: "LCL".to_owned(),
+                    create_on_first_push: true,
+                };
+                iam.bootstrap(request(), settings, |_| Ok(())).await.unwrap().is_some()
+            }
+        });
+        let outcomes = starts.collect::<JoinSet<_>>().join_all().await;
+        let founded = outcomes.into_iter().filter(|founded| *founded).count();
+        assert_eq!(founded, 1);
+    }
+}

@@ -1,0 +1,99 @@
+//! Small content for the tests: bodies, blobs, manifests.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use wharfinger_iam::Ctx;
+use wharfinger_registry::Error;
+use wharfinger_testkit::services::Installation;
+use wharfinger_types::{Digest, ImageName};
+
+/// A body in one piece.
+pub(crate) fn sent(bytes: &[u8]) -> impl Stream<Item = Result<Bytes, Infallible>> + Unpin + use<> {
+    stream::iter([Ok(Bytes::copy_from_slice(bytes))])
+}
+
+/// A body whose client hangs up after `bytes`.
+pub(crate) fn cut_off(
+    bytes: &[u8],
+) -> impl Stream<Item = Result<Bytes, &'static str>> + Unpin + use<> {
+    stream::iter([Ok(Bytes::copy_from_slice(bytes)), Err("connection reset")])
+}
+
+/// Uploads a blob in one request.
+pub(crate) async fn push_blob(
+    installation: &Installation,
+    ctx: &Ctx,
+    image: &ImageName,
+    bytes: &[u8],
+) -> Digest {
+    let digest = Digest::sha256(bytes);
+    installation
+        .registry
+        .upload_blob(ctx, image, &digest, sent(bytes))
+        .await
+        .unwrap();
+    digest
+}
+
+/// An image manifest over a config and layers.
+pub(crate) fn manifest(config: &Digest, layers: &[&Digest]) -> Bytes {
+    let layers: Vec<_> = layers
+        .iter()
+        .map(|layer| serde_json::json!({ "digest": layer.as_str(), "size": 1 }))
+        .collect();
+    let config = serde_json::json!({ "digest": config.as_str(), "size": 1 });
+    serde_json::json!({ "schemaVersion": 2, "config": config, "layers": layers })
+        .to_string()
+        .into()
+}
+
+/// Pushes an image of one config and one layer, tagged; answers with the digests of manifest and layer.
+pub(crate) async fn push_image(
+    installation: &Installation,
+    ctx: &Ctx,
+    image: &ImageName,
+    content: &str,
+    tag: &str,
+) -> (Digest, Digest) {
+    let config = push_blob(
+        installation,
+        ctx,
+        image,
+        format!("config of {content}").as_bytes(),
+    )
+    .await;
+    let layer = push_blob(installation, ctx, image, content.as_bytes()).await;
+    let bytes = manifest(&config, &[&layer]);
+    let digest = put(installation, ctx, image, tag, bytes).await.unwrap();
+    (digest, layer)
+}
+
+/// Puts a manifest by tag or digest.
+pub(crate) async fn put(
+    installation: &Installation,
+    ctx: &Ctx,
+    image: &ImageName,
+    reference: &str,
+    bytes: Bytes,
+) -> Result<Digest, Error> {
+    installation
+        .registry
+        .put_manifest(ctx, image, &reference.parse().unwrap(), None, bytes)
+        .await
+}
+
+/// Reads a whole blob.
+pub(crate) async fn read_blob(
+    installation: &Installation,
+    ctx: &Ctx,
+    image: &ImageName,
+    digest: &Digest,
+) -> Result<Vec<u8>, Error> {
+    use futures_util::TryStreamExt;
+    let reader = installation.registry.open_blob(ctx, image, digest).await?;
+    let size = reader.size();
+    let parts: Vec<Bytes> = reader.read(0..size).try_collect().await?;
+    Ok(parts.concat())
+}
