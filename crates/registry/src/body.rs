@@ -26,8 +26,8 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    /// Takes the whole body in. After an error the receiver holds what came before it, hashed and
-    /// written alike, unless the error is one of the writer.
+    /// Takes the whole body in. After [`Error::BodyBroken`] the receiver holds what came before,
+    /// hashed and written alike; after any other error it is of no use.
     pub(crate) async fn receive<S, E>(
         &mut self,
         body: S,
@@ -68,7 +68,7 @@ impl Receiver {
         let (hasher, written) = tokio::join!(hashing, self.writer.write(chunk));
         written?;
         // The task neither panics nor is it aborted, except when the runtime goes down.
-        self.hasher = hasher.map_err(|error| Error::BodyBroken(error.to_string()))?;
+        self.hasher = hasher.map_err(|_| Error::Stopping)?;
         Ok(())
     }
 }

@@ -48,6 +48,9 @@ pub enum Error {
     /// The client went away, or broke the framing, in the middle of a body.
     #[error("the request body ended early: {0}")]
     BodyBroken(String),
+    /// The process ends before the request does.
+    #[error("the registry is stopping: try again later")]
+    Stopping,
     /// The content has another digest than the client says.
     #[error("the content has digest {computed}, not {given}")]
     DigestMismatch {
@@ -106,7 +109,9 @@ impl Error {
             | Error::ManifestInvalid(_)
             | Error::ManifestBlobUnknown(_) => ErrorKind::Invalid,
             Error::ManifestTooLarge { .. } => ErrorKind::TooLarge,
-            Error::Blobs(wharfinger_blobstore::Error::Full { .. }) => ErrorKind::Unavailable,
+            Error::Stopping | Error::Blobs(wharfinger_blobstore::Error::Full { .. }) => {
+                ErrorKind::Unavailable
+            }
             Error::Damaged(_) | Error::Blobs(_) => ErrorKind::Internal,
         }
     }

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use std::convert::Infallible;
 use std::fmt::Display;
 use wharfinger_audit::Subject;
 use wharfinger_blobstore::{Error as BlobError, ObjectId};
@@ -114,8 +115,11 @@ impl Registry {
         let repository = repositories::find(ctx, image, ImageRight::Push).await?;
         let _session = self.0.sessions.lock(uuid).await;
         let row = upload_row(ctx, &repository, uuid).await?;
+        // Opening the object checks that the bytes are there which the row speaks of.
+        let nothing = futures_util::stream::empty::<Result<Bytes, Infallible>>();
+        let (receiver, _) = self.receive(ctx, &row, None, nothing).await?;
         Ok(Upload {
-            offset: row.offset()?,
+            offset: receiver.writer.offset(),
             uuid: row.uuid,
         })
     }
@@ -136,7 +140,7 @@ impl Registry {
         let repository = repositories::find(ctx, image, ImageRight::Push).await?;
         let _session = self.0.sessions.lock(uuid).await;
         let row = upload_row(ctx, &repository, uuid).await?;
-        let (mut receiver, received) = self.receive(&row, range, body).await?;
+        let (mut receiver, received) = self.receive(ctx, &row, range, body).await?;
         let progress = save_progress(ctx, row.id, &mut receiver).await;
         received?;
         progress?;
@@ -164,7 +168,7 @@ impl Registry {
         let repository = repositories::find(ctx, image, ImageRight::Push).await?;
         let _session = self.0.sessions.lock(uuid).await;
         let row = upload_row(ctx, &repository, uuid).await?;
-        let (mut receiver, received) = self.receive(&row, range, body).await?;
+        let (mut receiver, received) = self.receive(ctx, &row, range, body).await?;
         if let Err(error) = received {
             save_progress(ctx, row.id, &mut receiver).await?;
             return Err(error);
@@ -243,9 +247,10 @@ impl Registry {
     }
 
     /// Opens the session's object where its row says and takes the body in. The outer error leaves
-    /// the session as it was; the inner one comes with a receiver that has more than before.
+    /// the session as it was; the inner one is a broken body, and the receiver has what came of it.
     async fn receive<S, E>(
         &self,
+        ctx: &Ctx,
         row: &UploadRow,
         range: Option<ChunkRange>,
         body: S,
@@ -268,6 +273,7 @@ impl Registry {
             Err(BlobError::NotFound { .. }) if offset == 0 => self.0.blobs.create(&object).await?,
             // The row outran its bytes in a power cut: nothing to go on from.
             Err(BlobError::NotFound { .. } | BlobError::Short { .. }) => {
+                self.end_session(ctx, row.id, &object).await?;
                 return Err(Error::UploadUnknown(row.uuid.clone()));
             }
             opened => opened?,
@@ -280,17 +286,15 @@ impl Registry {
             .receive(body, &self.0.chunks, &self.0.sessions)
             .await;
         let length = receiver.writer.offset().saturating_sub(offset);
-        let received = match (received, range) {
-            (Ok(()), Some(range)) if range.length != length => {
-                // Nothing of a chunk that is not what it says is kept.
-                return Err(Error::ChunkLength {
-                    announced: range.length,
-                    received: length,
-                });
-            }
-            (received, _) => received,
-        };
-        Ok((receiver, received))
+        match (received, range) {
+            // Nothing of a chunk that is not what it says is kept.
+            (Ok(()), Some(range)) if range.length != length => Err(Error::ChunkLength {
+                announced: range.length,
+                received: length,
+            }),
+            (received @ (Ok(()) | Err(Error::BodyBroken(_))), _) => Ok((receiver, received)),
+            (Err(error), _) => Err(error),
+        }
     }
 
     /// Bytes and name durable, then the row, then the answer.

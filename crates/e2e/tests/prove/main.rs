@@ -1,0 +1,41 @@
+//! Slow proofs, each run by its name with `cargo xtask prove NAME`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests"
+)]
+
+mod memory;
+
+use wharfinger_testkit::program::EngineKind;
+
+const ENGINES: [EngineKind; 2] = [EngineKind::Sqlite, EngineKind::Postgres];
+
+/// 200 pushes are cut off on each engine.
+#[tokio::test(flavor = "multi_thread")]
+async fn hang_up() {
+    for engine in ENGINES {
+        wharfinger_e2e::hang_up::cut_pushes(engine, 200, 2).await;
+        println!("{engine:?}: 200 pushes cut off, each left everything or nothing");
+    }
+}
+
+/// 30 kills in the middle of pushes on each engine.
+#[tokio::test(flavor = "multi_thread")]
+async fn kill() {
+    for engine in ENGINES {
+        let counts = wharfinger_e2e::kill::kill_in_pushes(engine, 30, 2).await;
+        println!("{engine:?}: 30 kills lost nothing: {counts:?}");
+    }
+}
+
+/// Anonymous memory stays within its bounds while many clients push at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn memory() {
+    for engine in ENGINES {
+        memory::stays_within_bounds(engine).await;
+    }
+}
