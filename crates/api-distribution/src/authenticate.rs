@@ -103,13 +103,23 @@ impl Challenge {
         Challenge { base_url, scope }
     }
 
-    pub(crate) fn render(&self, error: Option<&str>) -> String {
+    /// `further_scope` is named too, unless it is of the repository that the path names anyway.
+    pub(crate) fn render(&self, error: Option<&str>, further_scope: Option<&str>) -> String {
         let mut text = format!(
             r#"Bearer realm="{}{TOKEN_PATH}",service="{SERVICE}""#,
             self.base_url
         );
         if let Some(scope) = &self.scope {
-            text.push_str(&format!(r#",scope="{scope}""#));
+            let resource = |scope: &str| {
+                scope
+                    .rsplit_once(':')
+                    .map(|(resource, _)| resource.to_owned())
+            };
+            let further = further_scope.filter(|further| {
+                !scope.starts_with("registry:") && resource(further) != resource(scope)
+            });
+            let further = further.map_or_else(String::new, |further| format!(" {further}"));
+            text.push_str(&format!(r#",scope="{scope}{further}""#));
         }
         if let Some(error) = error {
             text.push_str(&format!(r#",error="{error}""#));

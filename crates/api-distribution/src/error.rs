@@ -17,6 +17,8 @@ pub(crate) struct Failure {
     message: String,
     /// The challenge's `error`, when credentials were shown that don't do.
     challenge_error: Option<&'static str>,
+    /// A scope that the request needs beside the one that its path tells.
+    further_scope: Option<String>,
     headers: Vec<(HeaderName, String)>,
 }
 
@@ -31,6 +33,7 @@ impl Failure {
             code,
             message: message.into(),
             challenge_error: None,
+            further_scope: None,
             headers: Vec::new(),
         }
     }
@@ -93,7 +96,9 @@ impl Failure {
         )
             .into_response();
         if self.status == StatusCode::UNAUTHORIZED
-            && let Ok(value) = HeaderValue::from_str(&challenge.render(self.challenge_error))
+            && let Ok(value) = HeaderValue::from_str(
+                &challenge.render(self.challenge_error, self.further_scope.as_deref()),
+            )
         {
             response
                 .headers_mut()
@@ -142,9 +147,12 @@ impl From<Error> for Failure {
                 }
             }
             // A wider token helps, so the client is sent for one.
-            Error::Iam(IamError::BeyondCap { .. }) => {
-                Failure::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", error.to_string())
-                    .with_challenge_error("insufficient_scope")
+            Error::Iam(IamError::BeyondCap { name, action }) => {
+                let mut failure = Failure::new(status, "UNAUTHORIZED", error.to_string())
+                    .with_challenge_error("insufficient_scope");
+                failure.status = StatusCode::UNAUTHORIZED;
+                failure.further_scope = Some(format!("repository:{name}:{action}"));
+                failure
             }
             _ if matches!(error.kind(), ErrorKind::Internal | ErrorKind::Unavailable) => {
                 tracing::error!(error = describe(&error), "request failed");

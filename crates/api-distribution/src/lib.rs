@@ -9,6 +9,7 @@ mod blobs;
 mod error;
 mod manifests;
 mod range;
+mod referrers;
 mod route;
 mod tags;
 mod tokens;
@@ -115,6 +116,9 @@ async fn answer(
         }
         (Route::Uploads(image), Method::POST) => {
             uploads::start(state, &ctx, &image, parts, body).await
+        }
+        (Route::Referrers(image, digest), Method::GET) => {
+            referrers::list(state, &ctx, &image, &digest, parts).await
         }
         (Route::Upload(image, uuid), Method::GET) => {
             uploads::status(state, &ctx, &image, &uuid).await

@@ -4,15 +4,22 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use wharfinger_iam::Ctx;
 use wharfinger_registry::Error;
 use wharfinger_registry::manifests::{MAX_MANIFEST_BYTES, ManifestInfo};
-use wharfinger_types::{ImageName, Reference};
+use wharfinger_types::{ImageName, Reference, Tag};
 
 use crate::error::Failure;
+use crate::tokens::form_pairs;
 use crate::{CONTENT_DIGEST, Distribution, empty};
+
+/// The spec asks for at least ten.
+const MAX_TAGS: usize = 64;
+
+const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+const TAG: HeaderName = HeaderName::from_static("oci-tag");
 
 fn found(manifest: &ManifestInfo) -> Result<Response, Failure> {
     let headers = [
@@ -57,19 +64,62 @@ pub(crate) async fn put(
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .map(str::to_owned);
+    let more_tags = query_tags(parts)?;
     let body = read(body).await?;
-    let digest = state
+    let put = state
         .registry
-        .put_manifest(ctx, image, reference, content_type.as_deref(), body)
+        .put_manifest(
+            ctx,
+            image,
+            reference,
+            &more_tags,
+            content_type.as_deref(),
+            body,
+        )
         .await?;
-    let location = format!("/v2/{image}/manifests/{digest}");
-    empty(
-        StatusCode::CREATED,
-        &[
-            (header::LOCATION, &location),
-            (CONTENT_DIGEST, digest.as_str()),
-        ],
-    )
+    let location = format!("/v2/{image}/manifests/{}", put.digest);
+    let headers = [
+        (header::LOCATION, location.as_str()),
+        (CONTENT_DIGEST, put.digest.as_str()),
+    ];
+    let mut response = empty(StatusCode::CREATED, &headers)?;
+    if let Some(subject) = &put.subject {
+        append(&mut response, SUBJECT, subject.as_str())?;
+    }
+    for tag in &more_tags {
+        append(&mut response, TAG, tag.as_str())?;
+    }
+    Ok(response)
+}
+
+fn append(response: &mut Response, name: HeaderName, value: &str) -> Result<(), Failure> {
+    let value = HeaderValue::from_str(value).map_err(|_| Failure::header(&name))?;
+    response.headers_mut().append(name, value);
+    Ok(())
+}
+
+/// End-7b: a manifest may be put under several tags at once.
+fn query_tags(parts: &Parts) -> Result<Vec<Tag>, Failure> {
+    let pairs = form_pairs(parts.uri.query().unwrap_or(""));
+    let tags: Vec<_> = pairs
+        .iter()
+        .filter(|(name, _)| name == "tag")
+        .map(|(_, value)| value)
+        .collect();
+    if tags.len() > MAX_TAGS {
+        let message = format!(
+            "{} tags are more than the {MAX_TAGS} that one request may set",
+            tags.len()
+        );
+        return Err(Failure::new(
+            StatusCode::URI_TOO_LONG,
+            "TAG_INVALID",
+            message,
+        ));
+    }
+    tags.into_iter()
+        .map(|tag| tag.parse().map_err(|error| Failure::name(&error)))
+        .collect()
 }
 
 /// Reads a manifest's body, which has no declared length when it comes chunked.

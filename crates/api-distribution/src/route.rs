@@ -19,6 +19,8 @@ pub(crate) enum Route {
     Manifest(ImageName, Reference),
     /// `/v2/<name>/blobs/<digest>`
     Blob(ImageName, Digest),
+    /// `/v2/<name>/referrers/<digest>`
+    Referrers(ImageName, Digest),
     /// `/v2/<name>/blobs/uploads/`
     Uploads(ImageName),
     /// `/v2/<name>/blobs/uploads/<uuid>`
@@ -58,6 +60,12 @@ impl Route {
                     .map_err(|error: ParseDigestError| Failure::digest(&error))?,
             ));
         }
+        if let Some(name) = front.strip_suffix("/referrers") {
+            let digest = last
+                .parse()
+                .map_err(|error: ParseDigestError| Failure::digest(&error))?;
+            return Ok(Route::Referrers(image(name)?, digest));
+        }
         if let Some(name) = front.strip_suffix("/manifests") {
             return Ok(Route::Manifest(
                 image(name)?,
@@ -77,7 +85,7 @@ impl Route {
     pub(crate) fn methods(&self) -> &'static str {
         match self {
             Route::Base => "GET, HEAD",
-            Route::Catalog | Route::Tags(_) => "GET",
+            Route::Catalog | Route::Tags(_) | Route::Referrers(..) => "GET",
             Route::Manifest(..) => "GET, HEAD, PUT, DELETE",
             Route::Blob(..) => "GET, HEAD, DELETE",
             Route::Uploads(_) => "POST",
@@ -91,7 +99,10 @@ impl Route {
             Route::Base => return None,
             Route::Catalog => return Some("registry:catalog:*".to_owned()),
             Route::Uploads(image) | Route::Upload(image, _) => (image, "pull,push"),
-            Route::Tags(image) | Route::Manifest(image, _) | Route::Blob(image, _) => {
+            Route::Tags(image)
+            | Route::Manifest(image, _)
+            | Route::Blob(image, _)
+            | Route::Referrers(image, _) => {
                 let actions = match *method {
                     Method::GET | Method::HEAD => "pull",
                     Method::DELETE => "delete",
@@ -109,6 +120,7 @@ impl Route {
             (Route::Base, _) => "get_base",
             (Route::Catalog, _) => "list_catalog",
             (Route::Tags(_), _) => "list_tags",
+            (Route::Referrers(..), _) => "list_referrers",
             (Route::Manifest(..), &Method::GET) => "get_manifest",
             (Route::Manifest(..), &Method::HEAD) => "stat_manifest",
             (Route::Manifest(..), &Method::PUT) => "put_manifest",

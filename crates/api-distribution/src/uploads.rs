@@ -103,21 +103,44 @@ pub(crate) async fn start(
     parts: &Parts,
     body: Body,
 ) -> Result<Response, Failure> {
-    // A mount from another repository may always be answered with a session.
-    let is_mount = query_value(parts, "mount").is_some();
-    if let Some(digest) = query_digest(parts)?
-        && !is_mount
-    {
+    if let Some(mount) = query_value(parts, "mount") {
+        let digest: Digest = mount
+            .parse()
+            .map_err(|error: ParseDigestError| Failure::digest(&error))?;
+        let from = query_value(parts, "from");
+        // A source that is no name here, such as another registry's, is a source without the blob.
+        let from = from.map(|from| from.parse::<ImageName>()).transpose();
+        if let Ok(from) = from
+            && state
+                .registry
+                .mount_blob(ctx, image, &digest, from.as_ref())
+                .await?
+        {
+            return created(image, &digest);
+        }
+    } else if let Some(digest) = query_digest(parts)? {
         state
             .registry
             .upload_blob(ctx, image, &digest, stream(body))
             .await?;
         return created(image, &digest);
     }
-    let upload = state
-        .registry
-        .start_upload(ctx, image, Algorithm::Sha256)
-        .await?;
+    let algorithm = match query_value(parts, "digest-algorithm").as_deref() {
+        None | Some("sha256") => Algorithm::Sha256,
+        Some("sha512") => Algorithm::Sha512,
+        Some(other) => {
+            let message = format!(
+                "unsupported digest-algorithm `{}`: use sha256 or sha512",
+                other.chars().take(40).collect::<String>()
+            );
+            return Err(Failure::new(
+                StatusCode::BAD_REQUEST,
+                "DIGEST_INVALID",
+                message,
+            ));
+        }
+    };
+    let upload = state.registry.start_upload(ctx, image, algorithm).await?;
     in_progress(StatusCode::ACCEPTED, image, &upload)
 }
 

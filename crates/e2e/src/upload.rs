@@ -44,7 +44,11 @@ pub async fn resume(
         let last = range.strip_prefix("0-").and_then(|last| last.parse().ok());
         let last: usize = last.with_context(|| format!("Range `{range}`"))?;
         // `0-0` stands for no byte and for one.
-        let offsets = if last == 0 { vec![0, 1] } else { vec![last + 1] };
+        let offsets = if last == 0 {
+            vec![0, 1]
+        } else {
+            vec![last + 1]
+        };
         for offset in offsets {
             ensure!(
                 offset <= blob.len(),

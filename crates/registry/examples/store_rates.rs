@@ -91,7 +91,7 @@ async fn client(
             });
             let tag: Reference = format!("v{round}").parse().unwrap();
             registry
-                .put_manifest(&ctx, &image, &tag, None, manifest.to_string().into())
+                .put_manifest(&ctx, &image, &tag, &[], None, manifest.to_string().into())
                 .await
                 .unwrap();
         }

@@ -2,17 +2,29 @@
 
 use wharfinger_audit::Subject;
 use wharfinger_blobstore::{Error as BlobError, ObjectId, ObjectReader};
-use wharfinger_iam::Ctx;
-use wharfinger_metastore::{operations, row, statements};
-use wharfinger_types::{Digest, ImageName};
+use wharfinger_iam::{Ctx, Protected};
+use wharfinger_metastore::{Args, Error as StoreError, operations, row, statements};
+use wharfinger_types::{Digest, ErrorKind, ImageName};
 
-use crate::{Error, ImageRight, Registry, repositories};
+use crate::repositories::{self, Repository};
+use crate::uploads::LINK_UPSERT;
+use crate::{Error, ImageRight, Registry};
 
 statements! {
     LINKED_BLOB =
         "SELECT b.id, b.object, b.size_bytes
          FROM blob b JOIN link l ON l.blob_id = b.id AND l.repository_id = $1
          WHERE b.digest = $2 AND l.hidden_at IS NULL";
+    BLOB_ID = "SELECT id FROM blob WHERE digest = $1";
+    /// Repositories of a tenancy that a mount without a source may take the blob from.
+    MOUNT_CANDIDATES =
+        "SELECT r.id, r.ocid, r.tenancy_id, c.ocid AS compartment, r.name, r.is_public, r.created_by, r.created_at
+         FROM blob b
+         JOIN link l ON l.blob_id = b.id
+         JOIN repository r ON r.id = l.repository_id
+         JOIN compartment c ON c.id = r.compartment_id
+         WHERE b.digest = $1 AND l.hidden_at IS NULL AND r.tenancy_id = $2 AND r.deleted_at IS NULL
+         LIMIT $3";
     LINK_HIDE = "UPDATE link SET hidden_at = $1 WHERE repository_id = $2 AND blob_id = $3 AND hidden_at IS NULL";
     /// A visible manifest that uses a blob of the repository.
     MANIFEST_USING_BLOB =
@@ -24,7 +36,11 @@ row! {
     struct LinkedBlob { id: i64, object: String, size_bytes: i64 }
 }
 
+/// How many repositories a mount without a source looks at.
+const MOUNT_CANDIDATE_LIMIT: i64 = 16;
+
 operations! {
+    MOUNT_BLOB = mount_blob { Durable, Guarded, audited };
     DELETE_BLOB = delete_blob { Durable, Guarded, audited };
 }
 
@@ -60,6 +76,84 @@ impl Registry {
             return Err(Error::Damaged(digest.clone()));
         }
         Ok(reader)
+    }
+
+    /// Links a blob of another repository to this one, if the principal may read it there. `from` is
+    /// where the client says it is; without, repositories of the same tenancy are tried. `false` is no
+    /// refusal: the client uploads the blob instead, and learns nothing of what exists elsewhere. A
+    /// registry token that does not cover the source is refused, so that the client gets a wider one.
+    pub async fn mount_blob(
+        &self,
+        ctx: &Ctx,
+        image: &ImageName,
+        digest: &Digest,
+        from: Option<&ImageName>,
+    ) -> Result<bool, Error> {
+        let repository = repositories::find_or_create(ctx, image).await?;
+        let is_readable = match from {
+            Some(source) => {
+                ctx.within_cap("repository", source, ImageRight::Pull.action())?;
+                match linked_blob(ctx, source, digest, ImageRight::Pull).await {
+                    Ok(_) => true,
+                    Err(error) if error.kind() == ErrorKind::Internal => return Err(error),
+                    Err(_) => false,
+                }
+            }
+            None => {
+                self.find_mount_source(ctx, image, &repository, digest)
+                    .await?
+            }
+        };
+        let Some(blob_id) = ctx
+            .store()
+            .opt::<i64>(&BLOB_ID, &[&digest.as_str()])
+            .await?
+            .filter(|_| is_readable)
+        else {
+            return Ok(false);
+        };
+        let origin = ctx.origin();
+        let digest = digest.clone();
+        let mounted = ctx.store().write(&MOUNT_BLOB, move |tx| {
+            tx.run(&LINK_UPSERT, &[&repository.id, &blob_id, &origin.at.0])?;
+            let subject = Subject::new(digest.as_str(), &repository.name)
+                .with("repository", repository.ocid.as_str());
+            wharfinger_audit::record(tx, repository.tenancy_id, &origin, &subject)
+        });
+        match mounted.await {
+            Ok(()) => Ok(true),
+            // Garbage collection took the blob since it was looked up.
+            Err(StoreError::ForeignKey { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether a repository of the same tenancy has the blob and the principal may read it there.
+    async fn find_mount_source(
+        &self,
+        ctx: &Ctx,
+        image: &ImageName,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<bool, Error> {
+        let args: Args<'_> = &[
+            &digest.as_str(),
+            &repository.tenancy_id,
+            &MOUNT_CANDIDATE_LIMIT,
+        ];
+        let candidates: Vec<Repository> = ctx.store().all(&MOUNT_CANDIDATES, args).await?;
+        let mut beyond_cap = None;
+        for candidate in candidates {
+            if !ctx.allows(ImageRight::Pull.permission(), candidate.target()) {
+                continue;
+            }
+            let source = format!("{}/{}", image.namespace, candidate.name);
+            match ctx.within_cap("repository", &source, ImageRight::Pull.action()) {
+                Ok(()) => return Ok(true),
+                Err(error) => beyond_cap = Some(error),
+            }
+        }
+        beyond_cap.map_or(Ok(false), |error| Err(error.into()))
     }
 
     /// Hides a blob from the repository's readers. One that a visible manifest uses stays.
@@ -98,7 +192,7 @@ async fn linked_blob(
     image: &ImageName,
     digest: &Digest,
     right: ImageRight,
-) -> Result<(repositories::Repository, LinkedBlob), Error> {
+) -> Result<(Repository, LinkedBlob), Error> {
     let repository = repositories::find(ctx, image, right).await?;
     let blob = ctx
         .store()

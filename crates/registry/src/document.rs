@@ -19,6 +19,10 @@ pub(crate) struct Document {
     pub(crate) foreign_blobs: Vec<Digest>,
     /// Entries of an index: manifests, or blobs in some build caches.
     pub(crate) children: Vec<Digest>,
+    /// The manifest that this one is about, which need not exist.
+    pub(crate) subject: Option<Digest>,
+    /// What kind of artifact it is: its `artifactType`, else an image's config type.
+    pub(crate) artifact_type: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -30,6 +34,8 @@ struct View {
     layers: Option<Vec<Descriptor>>,
     manifests: Option<Vec<Descriptor>>,
     fs_layers: Option<IgnoredAny>,
+    subject: Option<Descriptor>,
+    artifact_type: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -93,6 +99,14 @@ pub(crate) fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Document
         (None, false) => return Err(invalid("has neither `manifests` nor `config`")),
     };
     let media_type = resolve_media_type(view.media_type.as_deref(), sent, is_index)?;
+    let subject = view.subject.as_ref().map(Descriptor::digest).transpose()?;
+    let artifact_type = view.artifact_type.filter(|kind| !kind.is_empty());
+    if artifact_type
+        .as_deref()
+        .is_some_and(|kind| !is_media_type(kind))
+    {
+        return Err(invalid("`artifactType` is not a media type"));
+    }
     if is_index {
         let children = view.manifests.unwrap_or_default();
         let children = children
@@ -104,9 +118,12 @@ pub(crate) fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Document
             blobs: Vec::new(),
             foreign_blobs: Vec::new(),
             children,
+            subject,
+            artifact_type,
         });
     }
     let config = view.config.ok_or_else(|| invalid("`config` is missing"))?;
+    let config_type = config.media_type.clone().filter(|kind| is_media_type(kind));
     let mut blobs = vec![config.digest()?];
     let mut foreign_blobs = Vec::new();
     for layer in view.layers.unwrap_or_default() {
@@ -122,7 +139,33 @@ pub(crate) fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Document
         blobs,
         foreign_blobs,
         children: Vec::new(),
+        subject,
+        artifact_type: artifact_type.or(config_type),
     })
+}
+
+/// What may stand in a header and in a row; the grammar of RFC 6838 is left to its readers.
+fn is_media_type(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 255 && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// The annotations of a manifest or index, which a list of referrers repeats.
+pub(crate) fn annotations(bytes: &[u8]) -> Option<serde_json::Map<String, serde_json::Value>> {
+    #[derive(Deserialize)]
+    struct Annotated {
+        annotations: Option<serde_json::Map<String, serde_json::Value>>,
+    }
+    serde_json::from_slice::<Annotated>(bytes).ok()?.annotations
+}
+
+/// The entries of an index, as they stand there.
+pub(crate) fn entries(bytes: &[u8]) -> Vec<serde_json::Value> {
+    #[derive(Deserialize)]
+    struct Index {
+        manifests: Option<Vec<serde_json::Value>>,
+    }
+    let index = serde_json::from_slice::<Index>(bytes).ok();
+    index.and_then(|index| index.manifests).unwrap_or_default()
 }
 
 /// The document's own word wins; a `Content-Type` that names a manifest type must agree with it, and
@@ -151,10 +194,7 @@ fn resolve_media_type(
             "the content is not what its media type `{resolved}` says"
         )));
     }
-    if resolved.is_empty()
-        || resolved.len() > 255
-        || !resolved.bytes().all(|byte| byte.is_ascii_graphic())
-    {
+    if !is_media_type(resolved) {
         return Err(invalid("`mediaType` is not a media type"));
     }
     Ok(resolved.to_owned())

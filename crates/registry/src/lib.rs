@@ -9,6 +9,7 @@ mod body;
 mod document;
 mod error;
 pub mod manifests;
+pub mod referrers;
 pub mod repositories;
 mod sessions;
 pub mod tags;
@@ -29,6 +30,7 @@ pub use wharfinger_blobstore::ObjectReader;
 pub const STATEMENTS: &[&[&Statement]] = &[
     blobs::STATEMENTS,
     manifests::STATEMENTS,
+    referrers::STATEMENTS,
     repositories::STATEMENTS,
     tags::STATEMENTS,
     uploads::STATEMENTS,

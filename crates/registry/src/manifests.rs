@@ -6,7 +6,7 @@ use bytes::Bytes;
 use wharfinger_audit::Subject;
 use wharfinger_iam::Ctx;
 use wharfinger_metastore::{Error as StoreError, Tx, operations, row, statements};
-use wharfinger_types::{Digest, ImageName, Reference};
+use wharfinger_types::{Digest, ImageName, Reference, Tag};
 
 use crate::document::{self, Document};
 use crate::tags::{TAG_DELETE_BY_MANIFEST, TAG_UPSERT};
@@ -41,8 +41,9 @@ statements! {
                   WHERE m.hidden_at IS NULL FOR SHARE OF m";
     /// A push of a digest that was deleted revives its row.
     MANIFEST_UPSERT =
-        "INSERT INTO manifest (repository_id, digest, media_type, size_bytes, created_by, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6)
+        "INSERT INTO manifest
+             (repository_id, digest, media_type, artifact_type, subject, size_bytes, created_by, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (repository_id, digest) DO UPDATE SET media_type = excluded.media_type, hidden_at = NULL
          RETURNING id";
     MANIFEST_BODY_INSERT = "INSERT INTO manifest_body (manifest_id, body) VALUES ($1, $2) ON CONFLICT DO NOTHING";
@@ -86,16 +87,26 @@ pub struct ManifestInfo {
     pub size: u64,
 }
 
+/// A manifest that was put.
+#[derive(Debug)]
+pub struct PutManifest {
+    /// Its digest.
+    pub digest: Digest,
+    /// The manifest that it is about, under which it is listed as a referrer.
+    pub subject: Option<Digest>,
+}
+
 impl Registry {
-    /// Puts a manifest, and points the tag at it if `reference` is one. Answers with its digest.
+    /// Puts a manifest, and points tags at it: that of `reference`, if it is one, and `more_tags`.
     pub async fn put_manifest(
         &self,
         ctx: &Ctx,
         image: &ImageName,
         reference: &Reference,
+        more_tags: &[Tag],
         content_type: Option<&str>,
         body: Bytes,
-    ) -> Result<Digest, Error> {
+    ) -> Result<PutManifest, Error> {
         let repository = repositories::find_or_create(ctx, image).await?;
         if body.len() > MAX_MANIFEST_BYTES {
             return Err(Error::ManifestTooLarge {
@@ -117,10 +128,11 @@ impl Registry {
             }
         };
         let origin = ctx.origin();
-        let tag = match reference {
-            Reference::Tag(tag) => Some(tag.to_string()),
-            Reference::Digest(_) => None,
-        };
+        let mut tags: Vec<String> = more_tags.iter().map(ToString::to_string).collect();
+        if let Reference::Tag(tag) = reference {
+            tags.push(tag.to_string());
+        }
+        let subject = document.subject.clone();
         let (row_digest, row_body) = (digest.to_string(), body.to_vec());
         let size_bytes = i64::try_from(body.len()).unwrap_or(i64::MAX);
         ctx.store()
@@ -131,6 +143,8 @@ impl Registry {
                     &repository.id,
                     &row_digest,
                     &document.media_type,
+                    &document.artifact_type,
+                    &document.subject.as_ref().map(Digest::as_str),
                     &size_bytes,
                     by,
                     at,
@@ -151,20 +165,18 @@ impl Registry {
                 if let Some(child_ids) = &needs.child_ids {
                     tx.run(&MANIFEST_CHILD_INSERT, &[&id, child_ids])?;
                 }
-                if let Some(tag) = &tag {
+                for tag in &tags {
                     tx.run(&TAG_UPSERT, &[&repository.id, tag, &id, by, at])?;
                 }
-                let mut subject = Subject::new(&row_digest, &repository.name)
-                    .with("repository", repository.ocid.as_str());
-                if let Some(tag) = &tag {
-                    subject = subject.with("tag", tag.as_str());
-                }
-                wharfinger_audit::record(tx, repository.tenancy_id, &origin, &subject)?;
-                Ok(())
+                let record = Subject::new(&row_digest, &repository.name)
+                    .with("repository", repository.ocid.as_str())
+                    .with("tags", tags.clone());
+                wharfinger_audit::record(tx, repository.tenancy_id, &origin, &record)?;
+                Ok::<_, Error>(())
             })
             .await?;
         self.0.bodies.insert(digest.clone(), body);
-        Ok(digest)
+        Ok(PutManifest { digest, subject })
     }
 
     /// What a reference names, without the bytes.
@@ -186,13 +198,19 @@ impl Registry {
         reference: &Reference,
     ) -> Result<(ManifestInfo, Bytes), Error> {
         let info = self.stat_manifest(ctx, image, reference).await?;
-        if let Some(body) = self.0.bodies.get(&info.digest) {
-            return Ok((info, body));
-        }
-        let body: Option<Vec<u8>> = ctx.store().opt(&MANIFEST_BODY, &[&info.id]).await?;
-        let body = Bytes::from(body.ok_or_else(|| Error::Damaged(info.digest.clone()))?);
-        self.0.bodies.insert(info.digest.clone(), body.clone());
+        let body = self.body(ctx, info.id, &info.digest).await?;
         Ok((info, body))
+    }
+
+    /// The bytes of a manifest that the caller has found with the right to it.
+    pub(crate) async fn body(&self, ctx: &Ctx, id: i64, digest: &Digest) -> Result<Bytes, Error> {
+        if let Some(body) = self.0.bodies.get(digest) {
+            return Ok(body);
+        }
+        let body: Option<Vec<u8>> = ctx.store().opt(&MANIFEST_BODY, &[&id]).await?;
+        let body = Bytes::from(body.ok_or_else(|| Error::Damaged(digest.clone()))?);
+        self.0.bodies.insert(digest.clone(), body.clone());
+        Ok(body)
     }
 
     /// Hides a manifest from every read, and removes all its tags.

@@ -221,7 +221,9 @@ impl Client {
     ) -> Result<String> {
         let target = format!("/v2/{image}/manifests/{reference}");
         let headers = [("content-type", media_type)];
-        let answer = self.send("PUT", &target, &headers, manifest.clone()).await?;
+        let answer = self
+            .send("PUT", &target, &headers, manifest.clone())
+            .await?;
         expect(answer, StatusCode::CREATED)?;
         Ok(digest(manifest))
     }
@@ -305,7 +307,10 @@ pub fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
 /// An image manifest with this configuration and these layers.
 #[must_use]
 pub fn image_manifest(config: &[u8], layers: &[&Bytes]) -> Bytes {
-    let layers: Vec<Value> = layers.iter().map(|layer| descriptor(LAYER, layer)).collect();
+    let layers: Vec<Value> = layers
+        .iter()
+        .map(|layer| descriptor(LAYER, layer))
+        .collect();
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": IMAGE_MANIFEST,

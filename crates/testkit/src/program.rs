@@ -253,7 +253,9 @@ impl Program {
     pub fn rss_anon(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid().as_raw_nonzero()));
         let status = status.expect("the server runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"));
         let kibibytes = line.and_then(|line| line.split_whitespace().next());
         let kibibytes: u64 = kibibytes
             .and_then(|number| number.parse().ok())
@@ -337,8 +339,9 @@ impl Program {
     /// If it does not end in time with exit code 0.
     pub fn wait_for_stop(&mut self) {
         let child = self.child.as_mut().expect("the server runs");
-        let status = wait(child, STOP_TIMEOUT)
-            .unwrap_or_else(|| panic!("SIGTERM does not end it: {}", log_of(self.directory.path())));
+        let status = wait(child, STOP_TIMEOUT).unwrap_or_else(|| {
+            panic!("SIGTERM does not end it: {}", log_of(self.directory.path()))
+        });
         assert_eq!(
             status.code(),
             Some(0),
@@ -413,7 +416,10 @@ fn wait_until_ready(child: &mut Child, directory: &TempDir) -> Result<(SocketAdd
             return Ok(addresses);
         }
         if let Some(status) = child.try_wait().context("cannot wait for the child")? {
-            bail!("it ended with {status}: {}", tail(&log_of(directory.path())));
+            bail!(
+                "it ended with {status}: {}",
+                tail(&log_of(directory.path()))
+            );
         }
         if Instant::now() > deadline {
             let _ = child.kill();

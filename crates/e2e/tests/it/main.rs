@@ -12,6 +12,7 @@ mod conformance;
 mod errors;
 mod hang_up;
 mod kill;
+mod races;
 mod rights;
 mod surface;
 mod tour;

@@ -80,11 +80,7 @@ fn the_tour_works_as_pasted() {
         assert!(before_bob.contains(said), "{said}: {output}");
     }
     // Docker for the administrator, skopeo, docker for the second user.
-    assert_eq!(
-        before_bob.matches("Login Succeeded").count(),
-        3,
-        "{output}"
-    );
+    assert_eq!(before_bob.matches("Login Succeeded").count(), 3, "{output}");
     let bobs_pull = before_bob.rsplit("Login Succeeded").next().unwrap();
     assert!(bobs_pull.contains("denied"), "{output}");
     assert!(bobs_push.contains("denied"), "{output}");

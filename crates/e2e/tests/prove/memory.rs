@@ -27,7 +27,10 @@ pub(crate) async fn stays_within_bounds(engine: EngineKind) {
     let growth = (many as f64 / few as f64 - 1.0) * 100.0;
     println!("{engine:?}: 64 clients take {growth:+.1} % of what 32 take");
     assert!(few < LIMIT_BYTES, "{few} bytes with 32 clients");
-    assert!(many * 10 < few * 12, "{many} bytes with 64 clients, {few} with 32");
+    assert!(
+        many * 10 < few * 12,
+        "{many} bytes with 64 clients, {few} with 32"
+    );
 }
 
 /// The highest figure seen on a fresh server while that many clients push 64 MiB each.

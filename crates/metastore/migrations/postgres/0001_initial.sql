@@ -132,12 +132,16 @@ CREATE TABLE manifest (
     repository_id BIGINT NOT NULL REFERENCES repository (id) ON DELETE RESTRICT,
     digest TEXT COLLATE "C" NOT NULL,
     media_type TEXT COLLATE "C" NOT NULL,
+    artifact_type TEXT COLLATE "C",
+    subject TEXT COLLATE "C",
     size_bytes BIGINT NOT NULL,
     created_by TEXT COLLATE "C" NOT NULL,
     created_at BIGINT NOT NULL,
     hidden_at BIGINT,
     UNIQUE (repository_id, digest)
 );
+
+CREATE INDEX manifest_by_subject ON manifest (repository_id, subject, id) WHERE subject IS NOT NULL;
 
 -- Exact bytes, apart from the row that look-ups read.
 CREATE TABLE manifest_body (

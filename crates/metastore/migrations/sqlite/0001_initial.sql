@@ -132,12 +132,16 @@ CREATE TABLE manifest (
     repository_id INTEGER NOT NULL REFERENCES repository (id) ON DELETE RESTRICT,
     digest TEXT NOT NULL,
     media_type TEXT NOT NULL,
+    artifact_type TEXT,
+    subject TEXT,
     size_bytes INTEGER NOT NULL,
     created_by TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     hidden_at INTEGER,
     UNIQUE (repository_id, digest)
 ) STRICT;
+
+CREATE INDEX manifest_by_subject ON manifest (repository_id, subject, id) WHERE subject IS NOT NULL;
 
 -- Exact bytes, apart from the row that look-ups read.
 CREATE TABLE manifest_body (

@@ -80,8 +80,9 @@ pub(crate) async fn put(
 ) -> Result<Digest, Error> {
     installation
         .registry
-        .put_manifest(ctx, image, &reference.parse().unwrap(), None, bytes)
+        .put_manifest(ctx, image, &reference.parse().unwrap(), &[], None, bytes)
         .await
+        .map(|put| put.digest)
 }
 
 /// Reads a whole blob.

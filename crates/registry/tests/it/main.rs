@@ -9,7 +9,9 @@
 
 mod images;
 mod manifests;
+mod mounts;
 mod races;
+mod referrers;
 mod repositories;
 mod statements;
 mod uploads;

@@ -33,6 +33,13 @@ async fn run_everything(installation: &Installation) {
         .await
         .unwrap();
     let unused = push_blob(installation, &ctx, &image, b"unused").await;
+    let other = installation.image("other");
+    assert!(
+        registry
+            .mount_blob(&ctx, &other, &unused, Some(&image))
+            .await
+            .unwrap()
+    );
     registry.delete_blob(&ctx, &image, &unused).await.unwrap();
     registry
         .delete_tag(&ctx, &image, &"v1".parse().unwrap())

@@ -1,0 +1,87 @@
+//! Referrers: who names a digest as its subject.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use wharfinger_metastore::Store;
+use wharfinger_registry::referrers::PAGE;
+use wharfinger_testkit::on_each_engine;
+use wharfinger_testkit::services::found;
+use wharfinger_types::Digest;
+
+use crate::images::{push_blob, push_image, put};
+
+fn artifact(config: &Digest, subject: &Digest, kind: &str, note: &str) -> Bytes {
+    let document = json!({
+        "schemaVersion": 2,
+        "artifactType": kind,
+        "config": { "mediaType": "application/vnd.oci.empty.v1+json", "digest": config.as_str(), "size": 2 },
+        "layers": [],
+        "subject": { "digest": subject.as_str(), "size": 1 },
+        "annotations": { "note": note },
+    });
+    document.to_string().into()
+}
+
+fn notes(manifests: &[Value]) -> Vec<&str> {
+    manifests
+        .iter()
+        .filter_map(|manifest| manifest["annotations"]["note"].as_str())
+        .collect()
+}
+
+on_each_engine! {
+    async fn referrers_are_listed_with_type_and_annotations_and_filtered(store: Store) {
+        let installation = found(store).await;
+        let (ctx, image, registry) = (installation.administrator().await, installation.image("app"), &installation.registry);
+        let (subject, _) = push_image(&installation, &ctx, &image, "x", "v1").await;
+        let config = push_blob(&installation, &ctx, &image, b"{}").await;
+        for (kind, note) in [("a/sbom", "one"), ("a/signature", "two")] {
+            let bytes = artifact(&config, &subject, kind, note);
+            let put = registry.put_manifest(&ctx, &image, &Digest::sha256(&bytes).as_str().parse().unwrap(), &[], None, bytes).await;
+            assert_eq!(put.unwrap().subject.as_ref(), Some(&subject));
+        }
+        let all = registry.list_referrers(&ctx, &image, &subject, None, 0).await.unwrap();
+        assert_eq!(notes(&all.manifests), ["one", "two"]);
+        assert_eq!(all.manifests[0]["artifactType"], "a/sbom");
+        let some = registry.list_referrers(&ctx, &image, &subject, Some("a/signature"), 0).await.unwrap();
+        assert_eq!(notes(&some.manifests), ["two"]);
+
+        let hidden: Digest = all.manifests[0]["digest"].as_str().unwrap().parse().unwrap();
+        registry.delete_manifest(&ctx, &image, &hidden).await.unwrap();
+        let rest = registry.list_referrers(&ctx, &image, &subject, None, 0).await.unwrap();
+        assert_eq!(notes(&rest.manifests), ["two"]);
+        for nobody in [installation.image("app"), installation.image("nowhere")] {
+            let none = registry.list_referrers(&ctx, &nobody, &Digest::sha256(b"?"), None, 0).await.unwrap();
+            assert!(none.manifests.is_empty());
+        }
+    }
+
+    async fn what_clients_listed_under_the_tag_before_is_listed_too(store: Store) {
+        let installation = found(store).await;
+        let (ctx, image, registry) = (installation.administrator().await, installation.image("app"), &installation.registry);
+        let (subject, _) = push_image(&installation, &ctx, &image, "x", "v1").await;
+        let (child, _) = push_image(&installation, &ctx, &image, "old", "old").await;
+        let entry = json!({ "mediaType": "m/t", "digest": child.as_str(), "size": 1, "artifactType": "a/old",
+                            "annotations": { "note": "old" } });
+        let index = json!({ "schemaVersion": 2, "manifests": [entry] }).to_string();
+        put(&installation, &ctx, &image, &subject.as_str().replace(':', "-"), index.into()).await.unwrap();
+        let all = registry.list_referrers(&ctx, &image, &subject, None, 0).await.unwrap();
+        assert_eq!(notes(&all.manifests), ["old"]);
+        let none = registry.list_referrers(&ctx, &image, &subject, Some("a/new"), 0).await.unwrap();
+        assert!(none.manifests.is_empty());
+    }
+
+    async fn many_referrers_come_in_pages(store: Store) {
+        let installation = found(store).await;
+        let (ctx, image, registry) = (installation.administrator().await, installation.image("app"), &installation.registry);
+        let config = push_blob(&installation, &ctx, &image, b"{}").await;
+        let subject = Digest::sha256(b"not pushed yet");
+        for n in 0..=PAGE {
+            let bytes = artifact(&config, &subject, "a/b", &n.to_string());
+            put(&installation, &ctx, &image, Digest::sha256(&bytes).as_str(), bytes).await.unwrap();
+        }
+        let first = registry.list_referrers(&ctx, &image, &subject, None, 0).await.unwrap();
+        let second = registry.list_referrers(&ctx, &image, &subject, None, first.next.unwrap()).await.unwrap();
+        assert_eq!((first.manifests.len(), second.manifests.len(), second.next), (PAGE, 1, None));
+    }
+}
