@@ -55,8 +55,18 @@ const UPLOAD_CHUNKS: usize = 32;
 #[derive(Clone, Debug)]
 pub struct Registry(Arc<Inner>);
 
+/// Whether an index may name manifests that are not pushed (Distribution spec, "sparse" indexes).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SparseManifests {
+    /// An index with a missing entry is refused.
+    Refused,
+    /// An index may be pushed with some of its entries only.
+    Allowed,
+}
+
 #[derive(Debug)]
 struct Inner {
+    sparse: SparseManifests,
     blobs: Arc<dyn BlobStore>,
     chunks: ChunkPool,
     sessions: sessions::Sessions,
@@ -66,7 +76,7 @@ struct Inner {
 
 impl Registry {
     /// A registry whose blobs are in `blobs`.
-    pub fn new(blobs: Arc<dyn BlobStore>) -> Registry {
+    pub fn new(blobs: Arc<dyn BlobStore>, sparse: SparseManifests) -> Registry {
         let bodies = Cache::builder()
             .max_capacity(MANIFEST_CACHE_BYTES)
             .weigher(|_, body: &Bytes| {
@@ -77,6 +87,7 @@ impl Registry {
             .build();
         let chunks = ChunkPool::new(UPLOAD_CHUNKS);
         Registry(Arc::new(Inner {
+            sparse,
             blobs,
             chunks,
             sessions: sessions::Sessions::default(),

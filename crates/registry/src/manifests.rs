@@ -10,7 +10,7 @@ use wharfinger_types::{Digest, ImageName, Reference, Tag};
 
 use crate::document::{self, Document};
 use crate::tags::{TAG_DELETE_BY_MANIFEST, TAG_UPSERT};
-use crate::{Error, ImageRight, Registry, repositories};
+use crate::{Error, ImageRight, Registry, SparseManifests, repositories};
 
 /// The largest manifest: the Distribution spec asks for at least 4 MiB.
 pub const MAX_MANIFEST_BYTES: usize = 4 << 20;
@@ -133,11 +133,12 @@ impl Registry {
             tags.push(tag.to_string());
         }
         let subject = document.subject.clone();
+        let sparse = self.0.sparse;
         let (row_digest, row_body) = (digest.to_string(), body.to_vec());
         let size_bytes = i64::try_from(body.len()).unwrap_or(i64::MAX);
         ctx.store()
             .write(&PUT_MANIFEST, move |tx| {
-                let needs = resolve(tx, repository.id, &document)?;
+                let needs = resolve(tx, repository.id, &document, sparse)?;
                 let (by, at) = (&origin.principal_id, &origin.at.0);
                 let args: &[&dyn wharfinger_metastore::Param] = &[
                     &repository.id,
@@ -281,7 +282,12 @@ struct Needs {
 }
 
 /// Finds everything a manifest needs in the repository, or says what is missing.
-fn resolve(tx: &mut Tx, repository_id: i64, document: &Document) -> Result<Needs, Error> {
+fn resolve(
+    tx: &mut Tx,
+    repository_id: i64,
+    document: &Document,
+    sparse: SparseManifests,
+) -> Result<Needs, Error> {
     let children = find(
         tx,
         &CHILD_MANIFESTS,
@@ -303,6 +309,9 @@ fn resolve(tx: &mut Tx, repository_id: i64, document: &Document) -> Result<Needs
         .chain(leaves.iter().copied());
     let blobs = find(tx, &LINKED_BLOBS, repository_id, wanted)?;
     let found: HashSet<&str> = blobs.iter().map(|blob| blob.digest.as_str()).collect();
+    let leaves = leaves
+        .into_iter()
+        .filter(|_| sparse == SparseManifests::Refused);
     let required = document.blobs.iter().chain(leaves);
     let missing: Vec<String> = required
         .filter(|digest| !found.contains(digest.as_str()))

@@ -1,6 +1,6 @@
 //! Referrers: manifests that name another one as their subject (Distribution spec, "Listing Referrers").
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 use wharfinger_iam::{Ctx, Error as IamError};
 use wharfinger_metastore::{row, statements};
 use wharfinger_types::{Digest, ImageName, Reference, Tag};
@@ -87,12 +87,14 @@ impl Registry {
         }
         if after == 0 {
             let listed = self.fallback_entries(ctx, image, digest).await?;
-            let is_wanted =
-                |entry: &Value| artifact_type.is_none_or(|kind| entry["artifactType"] == kind);
+            let is_wanted = |entry: &Value| {
+                artifact_type
+                    .is_none_or(|kind| entry.get("artifactType").is_some_and(|found| found == kind))
+            };
             for entry in listed.into_iter().filter(is_wanted) {
                 if !manifests
                     .iter()
-                    .any(|known| known["digest"] == entry["digest"])
+                    .any(|known| known.get("digest") == entry.get("digest"))
                 {
                     manifests.push(entry);
                 }
@@ -104,15 +106,17 @@ impl Registry {
     async fn descriptor(&self, ctx: &Ctx, row: ReferrerRow) -> Result<Value, Error> {
         let digest: Digest = row.digest.parse()?;
         let annotations = document::annotations(&self.body(ctx, row.id, &digest).await?);
-        let mut descriptor =
-            json!({ "mediaType": row.media_type, "digest": row.digest, "size": row.size_bytes });
+        let mut descriptor = Map::new();
+        descriptor.insert("mediaType".to_owned(), row.media_type.into());
+        descriptor.insert("digest".to_owned(), row.digest.into());
+        descriptor.insert("size".to_owned(), row.size_bytes.into());
         if let Some(kind) = row.artifact_type {
-            descriptor["artifactType"] = kind.into();
+            descriptor.insert("artifactType".to_owned(), kind.into());
         }
         if let Some(annotations) = annotations {
-            descriptor["annotations"] = annotations.into();
+            descriptor.insert("annotations".to_owned(), annotations.into());
         }
-        Ok(descriptor)
+        Ok(descriptor.into())
     }
 
     /// The referrers tag schema: an index under the tag `<algorithm>-<hex>`, cut to a tag's length.

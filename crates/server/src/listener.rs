@@ -20,7 +20,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// Open connections at most; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 8_192;
 /// Memory of one connection for reading.
-const READ_BUFFER_BYTES: usize = 64 << 10;
+const READ_BUFFER_BYTES: usize = 32 << 10;
 /// How long a failed accept pauses the loop: it fails when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 

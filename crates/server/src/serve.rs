@@ -52,7 +52,7 @@ async fn serve(data_dir: &Path, settings: Settings) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let data_dir = DataDir::open(data_dir)?;
-    let listener = bind(settings.server.listen, "server.listen").await?;
+    let listener = bind(settings.server.listen.0, "server.listen").await?;
     let management = bind_management(settings.management.listen).await?;
     let store = open_store(&data_dir, &settings).await?;
     let blobs = FileStore::open(&data_dir.join("objects"))
@@ -64,7 +64,7 @@ async fn serve(data_dir: &Path, settings: Settings) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new());
     let (stop, stopping) = watch::channel(false);
     let health = health_router(iam.clone(), stopping.clone());
-    let registry = Registry::new(Arc::new(blobs));
+    let registry = Registry::new(Arc::new(blobs), settings.registry.sparse());
     let router = wharfinger_api_distribution::router(Distribution {
         iam: iam.clone(),
         registry,

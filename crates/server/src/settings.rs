@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use toml::{Table, Value};
+use wharfinger_registry::SparseManifests;
 
 /// How the text of an environment variable becomes a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +107,12 @@ const KEYS: &[Key] = &[
         "Whether a push creates the repository it names, as a tenancy starts out.",
     ),
     key(
+        "registry.allow_sparse_manifests",
+        Kind::Bool,
+        "false",
+        "Whether an index may be pushed without all of its entries.",
+    ),
+    key(
         "tokens.lifetime",
         Kind::Text,
         "1h",
@@ -154,7 +161,7 @@ pub(crate) struct Settings {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Server {
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: Address,
     pub(crate) trusted_proxies: Vec<Network>,
     pub(crate) public_url: Option<Url>,
 }
@@ -162,7 +169,7 @@ pub(crate) struct Server {
 impl Default for Server {
     fn default() -> Server {
         Server {
-            listen: SocketAddr::from(([127, 0, 0, 1], 5000)),
+            listen: Address(SocketAddr::from(([127, 0, 0, 1], 5000))),
             trusted_proxies: Vec::new(),
             public_url: None,
         }
@@ -219,12 +226,24 @@ impl Default for Tenancy {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Registry {
     pub(crate) create_on_first_push: bool,
+    pub(crate) allow_sparse_manifests: bool,
+}
+
+impl Registry {
+    /// The same as the registry takes it.
+    pub(crate) fn sparse(&self) -> SparseManifests {
+        match self.allow_sparse_manifests {
+            true => SparseManifests::Allowed,
+            false => SparseManifests::Refused,
+        }
+    }
 }
 
 impl Default for Registry {
     fn default() -> Registry {
         Registry {
             create_on_first_push: true,
+            allow_sparse_manifests: false,
         }
     }
 }
@@ -275,6 +294,29 @@ impl<'de> Deserialize<'de> for Network {
     }
 }
 
+/// An address to listen on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Address(pub(crate) SocketAddr);
+
+impl std::str::FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text.parse().map(Address);
+        parsed.map_err(|_| {
+            format!("`{text}` is not an address such as `127.0.0.1:5000`, numeric and with a port")
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
+    }
+}
+
 /// An address to listen on, or none.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OptionalAddress(pub(crate) Option<SocketAddr>);
@@ -285,12 +327,8 @@ impl<'de> Deserialize<'de> for OptionalAddress {
         if text.is_empty() {
             return Ok(OptionalAddress(None));
         }
-        let address = text.parse().map_err(|_| {
-            D::Error::custom(format!(
-                "`{text}` is not an address such as `127.0.0.1:5001`"
-            ))
-        })?;
-        Ok(OptionalAddress(Some(address)))
+        let address: Address = text.parse().map_err(D::Error::custom)?;
+        Ok(OptionalAddress(Some(address.0)))
     }
 }
 
@@ -387,9 +425,10 @@ fn resolve(
     }
     let mut settings = Settings::deserialize(table)?;
     if let Some(listen) = listen {
-        settings.server.listen = listen.parse().with_context(|| {
-            format!("--listen `{listen}` is not an address such as 127.0.0.1:5000")
-        })?;
+        let address: Result<Address, String> = listen.parse();
+        settings.server.listen = address
+            .map_err(anyhow::Error::msg)
+            .context("--listen is not valid")?;
     }
     check(&settings)?;
     Ok(settings)
@@ -421,7 +460,7 @@ fn set(table: &mut Table, key: &Key, text: &str) {
 }
 
 fn check(settings: &Settings) -> anyhow::Result<()> {
-    let listen = settings.server.listen;
+    let listen = settings.server.listen.0;
     if !listen.ip().is_loopback() && !settings.tls.terminated_by_proxy {
         bail!(
             "server.listen is {listen}, which other machines can reach, and would send passwords in clear text: \
@@ -490,7 +529,7 @@ mod tests {
             ],
         )
         .unwrap();
-        assert_eq!(settings.server.listen.port(), 2);
+        assert_eq!(settings.server.listen.0.port(), 2);
         assert_eq!(settings.server.trusted_proxies.len(), 2);
         assert!(!settings.registry.create_on_first_push);
         assert_eq!(settings.tokens.lifetime.0, 7200);

@@ -8,7 +8,7 @@ use wharfinger_iam::{
     Ctx, Founding, FoundingSettings, Iam, Listener, Request, Tenancy, auth_tokens, tenancies, users,
 };
 use wharfinger_metastore::{Args, Statement, Store, statements};
-use wharfinger_registry::Registry;
+use wharfinger_registry::{Registry, SparseManifests};
 use wharfinger_types::{ImageName, Timestamp};
 
 statements! {
@@ -63,7 +63,7 @@ pub async fn found(store: Store) -> Installation {
         .unwrap()
         .unwrap();
     let tenancy = tenancies::first(&iam).await.unwrap();
-    let registry = Registry::new(Arc::new(MemoryStore::new()));
+    let registry = Registry::new(Arc::new(MemoryStore::new()), SparseManifests::Refused);
     Installation {
         store,
         iam,

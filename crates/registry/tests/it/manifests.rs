@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use wharfinger_metastore::Store;
-use wharfinger_registry::Error;
 use wharfinger_registry::manifests::MAX_MANIFEST_BYTES;
+use wharfinger_registry::{Error, SparseManifests};
 use wharfinger_testkit::on_each_engine;
 use wharfinger_testkit::services::found;
 use wharfinger_types::{Digest, Page, Reference, media_type};
@@ -29,7 +29,7 @@ on_each_engine! {
         }
         // A process that has not seen it reads it from the database.
         let blobs = std::sync::Arc::new(wharfinger_blobstore::MemoryStore::new());
-        let fresh = wharfinger_registry::Registry::new(blobs);
+        let fresh = wharfinger_registry::Registry::new(blobs, SparseManifests::Allowed);
         assert_eq!(fresh.get_manifest(&ctx, &image, &tag("v1")).await.unwrap().1, text);
     }
 
@@ -61,6 +61,11 @@ on_each_engine! {
         put(&installation, &ctx, &image, "empty", index(&[])).await.unwrap();
         let refused = put(&installation, &ctx, &image, "bad", index(&[&Digest::sha256(b"?")])).await;
         assert!(matches!(refused, Err(Error::ManifestBlobUnknown(_))));
+        // With the setting, an index may come before its entries.
+        let blobs = std::sync::Arc::new(wharfinger_blobstore::MemoryStore::new());
+        let sparse = wharfinger_registry::Registry::new(blobs, SparseManifests::Allowed);
+        let bytes = index(&[&Digest::sha256(b"?"), &child]);
+        sparse.put_manifest(&ctx, &image, &tag("sparse"), &[], None, bytes).await.unwrap();
     }
 
     async fn a_wrong_digest_and_a_body_too_large_are_refused(store: Store) {
