@@ -20,7 +20,7 @@ statements! {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Origin {
-    /// The principal's OCID, or a fixed word for one that has none (`local-administrator`, `system`).
+    /// The principal's OCID, or a fixed word for one that has none (`local-administrator`, `anonymous`).
     pub principal_id: String,
     /// The principal's name as people know it.
     pub principal_name: String,

@@ -2,7 +2,7 @@
 
 use wharfinger_types::{ErrorKind, Permission};
 
-/// Why a log-in failed. For log and audit only: the caller gets one text for all.
+/// Why a log-in failed. For the log only: the caller gets one text for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LoginFailure {
     /// The user name has not the form `<namespace>/<user>` or `<namespace>/<domain>/<user>`.

@@ -1,7 +1,7 @@
 //! Who may do what: tenancies, domains, users, groups, credentials, and the context of a request.
 //!
-//! Everything a service does starts from a [`Ctx`]: it knows the principal, and it is the only way
-//! to a resource, because looking one up and checking the right on it are one call. Deny is the
+//! Everything a service does starts from a [`Ctx`]: it knows the principal, and looking a resource up
+//! and checking the right on it are one call of it. Deny is the
 //! default. This crate knows no HTTP and no repository content.
 
 mod access;

@@ -1,7 +1,7 @@
 //! Repositories and what is in them: uploads, blobs, manifests, tags.
 //!
 //! All rules of the registry are here, one file a resource, one public function an operation. Every
-//! function starts from a [`wharfinger_iam::Ctx`] and finds its repository together with the right on it. This crate
+//! function starts from a [`wharfinger_iam::Ctx`]; a repository is found together with the right on it. This crate
 //! knows no HTTP.
 
 pub mod blobs;

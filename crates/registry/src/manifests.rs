@@ -1,4 +1,4 @@
-//! Manifests: exact bytes, in one transaction with their tag, links and audit record.
+//! Manifests: exact bytes, in one transaction with their tags, what they use, and the audit record.
 
 use std::collections::HashSet;
 
@@ -154,7 +154,7 @@ impl Registry {
                 tx.run(&MANIFEST_BODY_INSERT, &[&id, &row_body])?;
                 if let Some(blob_ids) = &needs.blob_ids {
                     match tx.run(&MANIFEST_BLOB_INSERT, &[&id, &repository.id, blob_ids]) {
-                        // Garbage collection took a link since it was looked up.
+                        // The link went since it was looked up.
                         Err(StoreError::ForeignKey { .. }) => {
                             return Err(Error::ManifestBlobUnknown(vec![
                                 "a blob removed at this moment".to_owned(),
