@@ -58,11 +58,14 @@ pub async fn kill_in_pushes(engine: EngineKind, kills: usize, seed: u64) -> Coun
             writers.spawn(push_until_broken_off(client, image, name, ledger, dice));
         }
         let wanted = 1 + dice.below(60);
-        wait_until("enough acknowledgements", async || {
+        let is_enough = async || {
             let ledger = ledger.lock().unwrap();
             ledger.blobs.len() + ledger.tags.len() >= wanted
-        })
-        .await;
+        };
+        tokio::select! {
+            () = wait_until("enough acknowledgements", is_enough) => {}
+            ended = writers.join_next() => panic!("a writer ended before the kill: {ended:?}"),
+        }
         program.kill();
         while let Some(ended) = writers.join_next().await {
             ended

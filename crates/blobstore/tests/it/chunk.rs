@@ -1,3 +1,5 @@
+//! The chunk pool: bounded, fair, and whole again when chunks are dropped.
+
 use bytes::Bytes;
 use futures_util::FutureExt;
 use wharfinger_blobstore::{CHUNK_SIZE, ChunkPool};

@@ -1,3 +1,5 @@
+//! The contract of `BlobStore`, run on every adapter.
+
 use std::sync::Arc;
 
 use wharfinger_blobstore::{FileStore, MemoryStore, contract};

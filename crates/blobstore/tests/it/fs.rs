@@ -1,3 +1,5 @@
+//! What only the file system can show: full disks, cut files, modes, names.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -1,3 +1,5 @@
+//! Object ids: fresh ones differ, and only their own form parses.
+
 use std::collections::HashSet;
 
 use proptest::prelude::*;

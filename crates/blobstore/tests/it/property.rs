@@ -1,3 +1,5 @@
+//! Whatever is written in whatever pieces is read back exactly.
+
 use std::sync::Arc;
 
 use proptest::prelude::*;

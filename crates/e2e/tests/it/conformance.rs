@@ -1,4 +1,4 @@
-//! The official conformance suite of the Distribution spec, authenticated, at version 1.0.
+//! The official conformance suite of the Distribution spec, authenticated, at each of its versions.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -6,11 +6,8 @@ use std::process::Command;
 use wharfinger_testkit::TempDir;
 use wharfinger_testkit::program::{EngineKind, Program};
 
-/// What is skipped, and why that is right.
-const SKIPS: [&str; 1] = [
-    // A mount may be answered with an upload session, and is for now.
-    "OCI Conformance Test/sha256 blobs/mount/blob-mount: Skip",
-];
+/// What is skipped, and why that is right: nothing.
+const SKIPS: [&str; 0] = [];
 
 fn suite() -> PathBuf {
     let tools = std::env::var_os("WHARFINGER_TOOLS").map_or_else(
@@ -34,7 +31,25 @@ fn suite() -> PathBuf {
 }
 
 async fn conforms_at_1_0(engine: EngineKind) {
+    let settings = [("OCI_VERSION", "1.0"), ("OCI_DATA_SHA512", "false")];
+    conforms(&mut Program::start(engine), engine, &settings);
+}
+
+async fn conforms_at_1_1(engine: EngineKind) {
+    conforms(
+        &mut Program::start(engine),
+        engine,
+        &[("OCI_VERSION", "1.1")],
+    );
+}
+
+/// What will be the next version.
+async fn conforms_to_the_draft(engine: EngineKind) {
     let mut program = Program::start(engine);
+    conforms(&mut program, engine, &[("OCI_VERSION", "dev")]);
+}
+
+fn conforms(program: &mut Program, engine: EngineKind, settings: &[(&str, &str)]) {
     let results = TempDir::new();
     let bootstrap = &program.bootstrap;
     let output = Command::new("timeout")
@@ -51,8 +66,7 @@ async fn conforms_at_1_0(engine: EngineKind) {
         )
         .env("OCI_PASSWORD", &bootstrap.auth_token)
         .env("OCI_CACHE_AUTH", "true")
-        .env("OCI_VERSION", "1.0")
-        .env("OCI_DATA_SHA512", "false")
+        .envs(settings.iter().copied())
         .env("OCI_RESULTS_DIR", results.path())
         .env("OCI_LOG", "warn")
         .output()
@@ -64,7 +78,7 @@ async fn conforms_at_1_0(engine: EngineKind) {
         assert_eq!(count(&report, figure), 0, "{report}");
     }
     println!(
-        "conformance 1.0 on {engine:?}: {} pass, {} skip, {} in all",
+        "conformance {settings:?} on {engine:?}: {} pass, {} skip, {} in all",
         count(&report, "Pass"),
         count(&report, "Skip"),
         count(&report, "Total")
@@ -90,4 +104,4 @@ fn count(report: &str, name: &str) -> usize {
     figure.unwrap_or_else(|| panic!("no count of {name} in {report}"))
 }
 
-wharfinger_e2e::on_each_engine! { conforms_at_1_0 }
+wharfinger_e2e::on_each_engine! { conforms_at_1_0 conforms_at_1_1 conforms_to_the_draft }

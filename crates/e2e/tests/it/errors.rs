@@ -101,15 +101,25 @@ fn a_wrong_value_is_named_with_its_line_and_a_right_one() {
         "[server]\nlisten = \"localhost\"\n",
         &["line 2", "localhost", "127.0.0.1:5000"],
     );
-    refuses_settings(
-        "[tenancy]\nnamespace = \"No Such Thing\"\n",
-        &["tenancy.namespace", "No Such Thing"],
-    );
     refuses_settings("[server\n", &["line 1"]);
+    // What is wrong beyond its form is named without the place, which may be a variable.
     let data = TempDir::new();
-    let mut command = serve(&data.path().join("data"), &[]);
-    command.env("WHARFINGER__TOKENS__LIFETIME", "1s");
-    refuses(command, 1, &["tokens.lifetime", "1s", "at least 60s"]);
+    for (variable, value, parts) in [
+        (
+            "WHARFINGER__TOKENS__LIFETIME",
+            "1s",
+            ["tokens.lifetime", "1s", "at least 60s"],
+        ),
+        (
+            "WHARFINGER__TENANCY__NAMESPACE",
+            "No Such Thing",
+            ["tenancy.namespace", "No Such Thing", "lower-case"],
+        ),
+    ] {
+        let mut command = serve(&data.path().join("data"), &[]);
+        command.env(variable, value);
+        refuses(command, 1, &parts);
+    }
 }
 
 #[test]
