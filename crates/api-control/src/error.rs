@@ -42,20 +42,22 @@ impl From<Error> for Failure {
             ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),
             _ => (StatusCode::BAD_REQUEST, "InvalidParameter"),
         };
+        let message = match error.kind() {
+            ErrorKind::Unavailable => {
+                "the server cannot do this at the moment: try again later".to_owned()
+            }
+            ErrorKind::Internal => {
+                "internal error: the server's log has the cause under this request's id".to_owned()
+            }
+            _ => error.to_string(),
+        };
         if status.is_server_error() {
             tracing::error!(error = ?error, "request failed");
-            let message =
-                "internal error: the server's log has the cause under this request's id".to_owned();
-            return Failure {
-                status,
-                code,
-                message,
-            };
         }
         Failure {
             status,
             code,
-            message: error.to_string(),
+            message,
         }
     }
 }

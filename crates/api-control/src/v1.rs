@@ -171,23 +171,14 @@ struct PageQuery {
 
 impl PageQuery {
     fn page(self) -> Result<Page, Failure> {
-        let last = self.page;
-        if last
-            .as_deref()
-            .is_some_and(|last| last.contains('\0') || last.len() > 512)
-        {
-            let remedy = "use the `opc-next-page` header of the answer before";
-            return Err(IamError::Invalid {
-                field: "page",
-                value: String::new(),
-                remedy,
-            }
-            .into());
-        }
-        Ok(Page {
-            limit: self.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT),
-            last,
-        })
+        let limit = self.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
+        let remedy = "use the `opc-next-page` header of the answer before";
+        let invalid = || IamError::Invalid {
+            field: "page",
+            value: String::new(),
+            remedy,
+        };
+        Ok(Page::after(limit, self.page).ok_or_else(invalid)?)
     }
 }
 

@@ -8,6 +8,7 @@ mod authenticate;
 mod blobs;
 mod error;
 mod manifests;
+mod query;
 mod range;
 mod referrers;
 mod route;
@@ -15,17 +16,21 @@ mod tags;
 mod tokens;
 mod uploads;
 
+use std::time::Duration;
+
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
+use futures_util::StreamExt;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use wharfinger_iam::{Ctx, Iam};
+use wharfinger_iam::{Ctx, Iam, Principal};
 use wharfinger_registry::Registry;
 use wharfinger_types::OperationName;
 
+use authenticate::Credentials;
 use error::Failure;
 use route::Route;
 
@@ -58,6 +63,10 @@ pub fn router(state: Distribution) -> Router {
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
+/// How much of a refused body is read, and for how long.
+const DRAIN_BYTES: usize = 1 << 20;
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
 async fn dispatch(State(state): State<Distribution>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let route = Route::parse(parts.uri.path());
@@ -68,13 +77,21 @@ async fn dispatch(State(state): State<Distribution>, request: Request) -> Respon
     let operation = route
         .as_ref()
         .map_or("unknown", |route| route.operation(&parts.method));
-    let mut response = match answer(&state, route, &parts, body).await {
+    let mut body = body.into_data_stream();
+    let mut response = match answer(&state, route, &parts, &mut body).await {
         Ok(response) => response,
-        Err(failure) => failure.render(
-            &authenticate::Challenge::new(&parts, scope),
-            parts.method == Method::HEAD,
-        ),
+        Err(failure) => {
+            drain(&mut body).await;
+            failure.render(
+                &authenticate::Challenge::new(&parts, scope),
+                parts.method == Method::HEAD,
+            )
+        }
     };
+    response.headers_mut().insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     response
         .headers_mut()
         .insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
@@ -82,11 +99,27 @@ async fn dispatch(State(state): State<Distribution>, request: Request) -> Respon
     response
 }
 
+/// Reads on for a moment: a connection closed over unread bytes is reset, and a client in the middle
+/// of its body would not see why it was refused (RFC 9112, section 9.6).
+async fn drain(body: &mut BodyDataStream) {
+    let reading = async {
+        let mut drained = 0;
+        while let Some(Ok(bytes)) = body.next().await {
+            drained += bytes.len();
+            if drained > DRAIN_BYTES {
+                break;
+            }
+        }
+    };
+    // Either is as good as can be had.
+    let _ = tokio::time::timeout(DRAIN_TIME, reading).await;
+}
+
 async fn answer(
     state: &Distribution,
     route: Result<Route, Failure>,
     parts: &Parts,
-    body: Body,
+    body: &mut BodyDataStream,
 ) -> Result<Response, Failure> {
     let ctx = authenticate::authenticate(&state.iam, parts).await?;
     match (route?, parts.method.clone()) {
@@ -138,8 +171,9 @@ async fn answer(
 
 /// End-1: tells a client that the API is here, and one without login how to log in.
 fn base(ctx: &Ctx, parts: &Parts) -> Result<Response, Failure> {
-    let has_credentials = parts.headers.contains_key(header::AUTHORIZATION);
-    if matches!(ctx.principal(), wharfinger_iam::Principal::Anonymous) && !has_credentials {
+    // An anonymous registry token is a log-in of its kind; empty Basic credentials are none.
+    let has_token = matches!(authenticate::credentials(parts), Ok(Credentials::Bearer(_)));
+    if matches!(ctx.principal(), Principal::Anonymous) && !has_token {
         return Err(wharfinger_iam::Error::Unauthenticated.into());
     }
     Ok(json(StatusCode::OK, "{}".to_owned()))

@@ -1,18 +1,15 @@
 //! Manifests: end-3, end-7 and end-9 of the Distribution spec.
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::response::Response;
-use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use wharfinger_iam::Ctx;
-use wharfinger_registry::Error;
-use wharfinger_registry::manifests::{MAX_MANIFEST_BYTES, ManifestInfo};
+use wharfinger_registry::manifests::ManifestInfo;
 use wharfinger_types::{ImageName, Reference, Tag};
 
 use crate::error::Failure;
-use crate::tokens::form_pairs;
+use crate::query::Query;
 use crate::{CONTENT_DIGEST, Distribution, empty};
 
 /// The spec asks for at least ten.
@@ -57,7 +54,7 @@ pub(crate) async fn put(
     image: &ImageName,
     reference: &Reference,
     parts: &Parts,
-    body: Body,
+    body: &mut BodyDataStream,
 ) -> Result<Response, Failure> {
     let content_type = parts
         .headers
@@ -65,7 +62,6 @@ pub(crate) async fn put(
         .and_then(|value| value.to_str().ok())
         .map(str::to_owned);
     let more_tags = query_tags(parts)?;
-    let body = read(body).await?;
     let put = state
         .registry
         .put_manifest(
@@ -100,12 +96,8 @@ fn append(response: &mut Response, name: HeaderName, value: &str) -> Result<(), 
 
 /// End-7b: a manifest may be put under several tags at once.
 fn query_tags(parts: &Parts) -> Result<Vec<Tag>, Failure> {
-    let pairs = form_pairs(parts.uri.query().unwrap_or(""));
-    let tags: Vec<_> = pairs
-        .iter()
-        .filter(|(name, _)| name == "tag")
-        .map(|(_, value)| value)
-        .collect();
+    let query = Query::of(parts);
+    let tags: Vec<&str> = query.all("tag").collect();
     if tags.len() > MAX_TAGS {
         let message = format!(
             "{} tags are more than the {MAX_TAGS} that one request may set",
@@ -120,17 +112,6 @@ fn query_tags(parts: &Parts) -> Result<Vec<Tag>, Failure> {
     tags.into_iter()
         .map(|tag| tag.parse().map_err(|error| Failure::name(&error)))
         .collect()
-}
-
-/// Reads a manifest's body, which has no declared length when it comes chunked.
-async fn read(body: Body) -> Result<Bytes, Error> {
-    match Limited::new(body, MAX_MANIFEST_BYTES).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Error::ManifestTooLarge {
-            limit: MAX_MANIFEST_BYTES,
-        }),
-        Err(error) => Err(Error::BodyBroken(error.to_string())),
-    }
 }
 
 /// By tag only the tag goes; by digest the manifest with all its tags.

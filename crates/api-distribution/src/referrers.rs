@@ -4,15 +4,24 @@ use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::value::RawValue;
 use wharfinger_iam::Ctx;
 use wharfinger_types::{Digest, ImageName, media_type};
 
 use crate::error::Failure;
-use crate::tokens::form_pairs;
+use crate::query::Query;
 use crate::{Distribution, json};
 
 const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Index<'a> {
+    schema_version: u8,
+    media_type: &'static str,
+    manifests: &'a [Box<RawValue>],
+}
 
 pub(crate) async fn list(
     state: &Distribution,
@@ -21,14 +30,8 @@ pub(crate) async fn list(
     digest: &Digest,
     parts: &Parts,
 ) -> Result<Response, Failure> {
-    let pairs = form_pairs(parts.uri.query().unwrap_or(""));
-    let value = |name: &str| {
-        pairs
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
-    };
-    let artifact_type = value("artifactType");
+    let query = Query::of(parts);
+    let artifact_type = query.get("artifactType");
     if artifact_type.is_some_and(|kind| kind.contains('\0') || kind.len() > 255) {
         return Err(Failure::new(
             StatusCode::BAD_REQUEST,
@@ -36,7 +39,7 @@ pub(crate) async fn list(
             "`artifactType` is not a media type",
         ));
     }
-    let after = value("after").map_or(Ok(0), str::parse).map_err(|_| {
+    let after = query.get("after").map_or(Ok(0), str::parse).map_err(|_| {
         Failure::new(
             StatusCode::BAD_REQUEST,
             "PAGINATION_NUMBER_INVALID",
@@ -47,8 +50,16 @@ pub(crate) async fn list(
         .registry
         .list_referrers(ctx, image, digest, artifact_type, after)
         .await?;
-    let index = json!({ "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": referrers.manifests });
-    let mut response = json(StatusCode::OK, index.to_string());
+    let index = Index {
+        schema_version: 2,
+        media_type: media_type::OCI_INDEX,
+        manifests: &referrers.manifests,
+    };
+    // Text that was JSON before is JSON again.
+    let mut response = json(
+        StatusCode::OK,
+        serde_json::to_string(&index).unwrap_or_default(),
+    );
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,

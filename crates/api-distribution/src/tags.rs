@@ -10,7 +10,7 @@ use wharfinger_registry::repositories;
 use wharfinger_types::{ImageName, Page};
 
 use crate::error::Failure;
-use crate::tokens::form_pairs;
+use crate::query::Query;
 use crate::{Distribution, json};
 
 /// Entries on a page at most, and on one whose size is not asked for.
@@ -18,41 +18,30 @@ const MAX_ENTRIES: usize = 10_000;
 
 /// Reads `n` and `last`.
 fn page(parts: &Parts) -> Result<Page, Failure> {
-    let mut page = Page {
-        limit: MAX_ENTRIES,
-        last: None,
-    };
-    for (name, value) in form_pairs(parts.uri.query().unwrap_or("")) {
-        match name.as_str() {
-            "n" => {
-                let message = || {
-                    format!(
-                        "`n` is `{}`: use a whole number from 0 on",
-                        value.chars().take(40).collect::<String>()
-                    )
-                };
-                let n: u64 = value.parse().map_err(|_| {
-                    Failure::new(
-                        StatusCode::BAD_REQUEST,
-                        "PAGINATION_NUMBER_INVALID",
-                        message(),
-                    )
-                })?;
-                page.limit = usize::try_from(n).unwrap_or(MAX_ENTRIES).min(MAX_ENTRIES);
-            }
-            "last" if value.contains('\0') || value.len() > 512 => {
-                let message = "`last` must be an entry of the list";
-                return Err(Failure::new(
+    let query = Query::of(parts);
+    let limit = match query.get("n") {
+        None => MAX_ENTRIES,
+        Some(n) => n
+            .parse::<u64>()
+            .map(|n| usize::try_from(n).unwrap_or(MAX_ENTRIES))
+            .map_err(|_| {
+                let shown: String = n.chars().take(40).collect();
+                let message = format!("`n` is `{shown}`: use a whole number from 0 on");
+                Failure::new(
                     StatusCode::BAD_REQUEST,
-                    "NAME_INVALID",
+                    "PAGINATION_NUMBER_INVALID",
                     message,
-                ));
-            }
-            "last" => page.last = Some(value),
-            _ => {}
-        }
-    }
-    Ok(page)
+                )
+            })?,
+    };
+    let page = Page::after(limit.min(MAX_ENTRIES), query.get("last").map(str::to_owned));
+    page.ok_or_else(|| {
+        Failure::new(
+            StatusCode::BAD_REQUEST,
+            "NAME_INVALID",
+            "`last` must be an entry of the list",
+        )
+    })
 }
 
 /// One entry more than wanted tells whether there is a next page.

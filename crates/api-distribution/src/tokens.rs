@@ -1,5 +1,7 @@
 //! The token endpoint: credentials in, a short-lived registry token out.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -12,10 +14,13 @@ use wharfinger_types::OperationName;
 
 use crate::authenticate::{self, Challenge, Credentials};
 use crate::error::Failure;
+use crate::query::Query;
 use crate::{Distribution, json as json_response};
 
 /// More than user name, password and a few scopes take.
 const MAX_FORM_BYTES: usize = 64 << 10;
+/// The longest that a form may take.
+const FORM_TIMEOUT: Duration = Duration::from_secs(30);
 
 const OPERATION: OperationName = OperationName("issue_registry_token");
 
@@ -43,28 +48,8 @@ async fn by_query(state: &Distribution, parts: &Parts) -> Result<Response, Failu
             ));
         }
     };
-    let query = parts.uri.query().unwrap_or("");
-    let pairs = form_pairs(query);
-    let scopes = pairs
-        .iter()
-        .filter(|(name, _)| name == "scope")
-        .map(|(_, value)| value.as_str());
-    let cap = Cap::from_scopes(scopes);
+    let cap = Cap::from_scopes(Query::of(parts).all("scope"));
     answer(state, &ctx, cap, None).await
-}
-
-/// Decodes `a=b&c=d` (application/x-www-form-urlencoded), keeping repeated names.
-pub(crate) fn form_pairs(query: &str) -> Vec<(String, String)> {
-    let decode = |text: &str| {
-        percent_encoding::percent_decode_str(&text.replace('+', " "))
-            .decode_utf8_lossy()
-            .into_owned()
-    };
-    let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .map(|(name, value)| (decode(name), decode(value)))
-        .collect()
 }
 
 /// The OAuth2 form of the same, which containerd and BuildKit try first.
@@ -78,22 +63,21 @@ pub(crate) async fn post_token(State(state): State<Distribution>, request: Reque
 
 async fn by_grant(state: &Distribution, parts: &Parts, body: Body) -> Result<Response, Failure> {
     let incoming = authenticate::incoming(parts)?;
-    let body = Limited::new(body, MAX_FORM_BYTES)
-        .collect()
-        .await
-        .map_err(|error| {
-            let message =
-                format!("the form can't be read (at most {MAX_FORM_BYTES} bytes): {error}");
-            Failure::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", message)
-        })?;
-    let form = String::from_utf8_lossy(&body.to_bytes()).into_owned();
-    let pairs = form_pairs(&form);
-    let field = |name: &str| {
-        pairs
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
-    };
+    let body =
+        tokio::time::timeout(FORM_TIMEOUT, Limited::new(body, MAX_FORM_BYTES).collect()).await;
+    let body = body.map_err(|_| {
+        Failure::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "UNSUPPORTED",
+            "the form did not come in time",
+        )
+    })?;
+    let body = body.map_err(|error| {
+        let message = format!("the form can't be read (at most {MAX_FORM_BYTES} bytes): {error}");
+        Failure::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", message)
+    })?;
+    let form = Query::parse(&String::from_utf8_lossy(&body.to_bytes()));
+    let field = |name: &str| form.get(name);
     if field("grant_type") != Some("password") {
         let message = "only `grant_type=password` is supported: send `username` and `password`";
         return Err(Failure::new(
@@ -107,17 +91,8 @@ async fn by_grant(state: &Distribution, parts: &Parts, body: Body) -> Result<Res
         field("password").unwrap_or_default(),
     );
     let ctx = state.iam.login(incoming, username, password).await?;
-    let scopes = pairs
-        .iter()
-        .filter(|(name, _)| name == "scope")
-        .map(|(_, value)| value.as_str());
-    answer(
-        state,
-        &ctx,
-        Cap::from_scopes(scopes),
-        field("scope").map(str::to_owned),
-    )
-    .await
+    let cap = Cap::from_scopes(form.all("scope"));
+    answer(state, &ctx, cap, field("scope").map(str::to_owned)).await
 }
 
 async fn answer(

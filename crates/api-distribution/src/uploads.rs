@@ -1,8 +1,7 @@
 //! Uploads: end-4 to end-6, end-13 and end-14 of the Distribution spec.
 
-use axum::body::Body;
+use axum::body::BodyDataStream;
 use axum::response::Response;
-use futures_util::TryStreamExt;
 use http::request::Parts;
 use http::{StatusCode, header};
 use wharfinger_iam::Ctx;
@@ -11,7 +10,7 @@ use wharfinger_registry::uploads::{ChunkRange, Upload};
 use wharfinger_types::{Algorithm, Digest, ImageName, ParseDigestError};
 
 use crate::error::Failure;
-use crate::tokens::form_pairs;
+use crate::query::Query;
 use crate::{CONTENT_DIGEST, Distribution, UPLOAD_UUID, empty, range};
 
 /// Path-absolute and without a query: some clients drop one.
@@ -48,20 +47,12 @@ fn created(image: &ImageName, digest: &Digest) -> Result<Response, Failure> {
     )
 }
 
-fn query_value(parts: &Parts, name: &str) -> Option<String> {
-    let pairs = form_pairs(parts.uri.query().unwrap_or(""));
-    pairs
-        .into_iter()
-        .find(|(key, _)| key == name)
-        .map(|(_, value)| value)
-}
-
-fn query_digest(parts: &Parts) -> Result<Option<Digest>, Failure> {
-    let parse = |text: String| {
+fn query_digest(query: &Query) -> Result<Option<Digest>, Failure> {
+    let parse = |text: &str| {
         text.parse()
             .map_err(|error: ParseDigestError| Failure::digest(&error))
     };
-    query_value(parts, "digest").map(parse).transpose()
+    query.get("digest").map(parse).transpose()
 }
 
 fn chunk_range(parts: &Parts) -> Result<Option<ChunkRange>, Failure> {
@@ -73,12 +64,6 @@ fn chunk_range(parts: &Parts) -> Result<Option<ChunkRange>, Failure> {
     range
         .map(Some)
         .ok_or_else(|| Failure::new(StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID", message))
-}
-
-fn stream(
-    body: Body,
-) -> impl futures_util::Stream<Item = Result<bytes::Bytes, axum::Error>> + Unpin {
-    body.into_data_stream().into_stream()
 }
 
 /// A refused chunk says where to go on.
@@ -101,15 +86,16 @@ pub(crate) async fn start(
     ctx: &Ctx,
     image: &ImageName,
     parts: &Parts,
-    body: Body,
+    body: &mut BodyDataStream,
 ) -> Result<Response, Failure> {
-    if let Some(mount) = query_value(parts, "mount") {
+    let query = Query::of(parts);
+    if let Some(mount) = query.get("mount") {
         let digest: Digest = mount
             .parse()
             .map_err(|error: ParseDigestError| Failure::digest(&error))?;
-        let from = query_value(parts, "from");
+        let from = query.get("from");
         // A source that is no name here, such as another registry's, is a source without the blob.
-        let from = from.map(|from| from.parse::<ImageName>()).transpose();
+        let from = from.map(str::parse::<ImageName>).transpose();
         if let Ok(from) = from
             && state
                 .registry
@@ -118,14 +104,14 @@ pub(crate) async fn start(
         {
             return created(image, &digest);
         }
-    } else if let Some(digest) = query_digest(parts)? {
+    } else if let Some(digest) = query_digest(&query)? {
         state
             .registry
-            .upload_blob(ctx, image, &digest, stream(body))
+            .upload_blob(ctx, image, &digest, body)
             .await?;
         return created(image, &digest);
     }
-    let algorithm = match query_value(parts, "digest-algorithm").as_deref() {
+    let algorithm = match query.get("digest-algorithm") {
         None | Some("sha256") => Algorithm::Sha256,
         Some("sha512") => Algorithm::Sha512,
         Some(other) => {
@@ -160,12 +146,12 @@ pub(crate) async fn append(
     image: &ImageName,
     uuid: &str,
     parts: &Parts,
-    body: Body,
+    body: &mut BodyDataStream,
 ) -> Result<Response, Failure> {
     let range = chunk_range(parts)?;
     let appended = state
         .registry
-        .append_upload(ctx, image, uuid, range, stream(body))
+        .append_upload(ctx, image, uuid, range, body)
         .await;
     let upload = appended.map_err(|error| refuse(image, uuid, error))?;
     in_progress(StatusCode::ACCEPTED, image, &upload)
@@ -177,16 +163,16 @@ pub(crate) async fn finish(
     image: &ImageName,
     uuid: &str,
     parts: &Parts,
-    body: Body,
+    body: &mut BodyDataStream,
 ) -> Result<Response, Failure> {
     let range = chunk_range(parts)?;
-    let digest = query_digest(parts)?.ok_or_else(|| {
+    let digest = query_digest(&Query::of(parts))?.ok_or_else(|| {
         let message = "the closing PUT needs the blob's digest: add `?digest=sha256:…`";
         Failure::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", message)
     })?;
     let finished = state
         .registry
-        .finish_upload(ctx, image, uuid, range, &digest, stream(body))
+        .finish_upload(ctx, image, uuid, range, &digest, body)
         .await;
     finished.map_err(|error| refuse(image, uuid, error))?;
     created(image, &digest)

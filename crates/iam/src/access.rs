@@ -5,6 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Every action that makes a difference here.
+const ACTIONS: [&str; 4] = ["pull", "push", "delete", "*"];
+/// Resources that one token may name.
+const MAX_ENTRIES: usize = 100;
+/// An image name may have 255 characters, and a host in front.
+const MAX_NAME: usize = 320;
+
 /// One entry of a token's `access` claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
@@ -33,22 +40,18 @@ impl Cap {
     pub fn from_scopes<'a>(scopes: impl Iterator<Item = &'a str>) -> Cap {
         let mut asked = false;
         let mut entries: Vec<Access> = Vec::new();
+        // What lies beyond the limits is not covered: a token must fit into a request's head.
         for scope in scopes.flat_map(str::split_ascii_whitespace) {
             asked = true;
             let Some(access) = parse(scope) else { continue };
-            match entries
-                .iter_mut()
-                .find(|entry| entry.kind == access.kind && entry.name == access.name)
-            {
-                Some(entry) => {
-                    let new = access
-                        .actions
-                        .into_iter()
-                        .filter(|action| !entry.actions.contains(action));
-                    let new: Vec<String> = new.collect();
-                    entry.actions.extend(new);
-                }
-                None => entries.push(access),
+            let is_same =
+                |entry: &&mut Access| entry.kind == access.kind && entry.name == access.name;
+            if let Some(entry) = entries.iter_mut().find(is_same) {
+                let missing = |action: &String| !entry.actions.contains(action);
+                let missing: Vec<String> = access.actions.into_iter().filter(missing).collect();
+                entry.actions.extend(missing);
+            } else if entries.len() < MAX_ENTRIES {
+                entries.push(access);
             }
         }
         if asked { Cap::Only(entries) } else { Cap::None }
@@ -75,11 +78,13 @@ fn parse(scope: &str) -> Option<Access> {
     let (name, actions) = rest.rsplit_once(':')?;
     // `repository(plugin)` names a class that makes no difference here.
     let kind = kind.split_once('(').map_or(kind, |(kind, _)| kind);
-    let actions = actions
-        .split(',')
-        .filter(|action| !action.is_empty())
-        .map(str::to_owned)
-        .collect();
+    if !matches!(kind, "repository" | "registry") || name.len() > MAX_NAME {
+        return None;
+    }
+    let known = ACTIONS
+        .iter()
+        .filter(|known| actions.split(',').any(|action| action == **known));
+    let actions = known.map(|action| (*action).to_owned()).collect();
     Some(Access {
         kind: kind.to_owned(),
         name: name.to_owned(),

@@ -17,6 +17,10 @@ statements! {
         "SELECT t.id, t.ocid, t.namespace, t.name, t.region, t.region_key, c.id AS root_id, c.ocid AS root_ocid
          FROM tenancy t JOIN compartment c ON c.tenancy_id = t.id AND c.parent_id IS NULL
          WHERE t.namespace = $1";
+    TENANCY_BY_ID =
+        "SELECT t.id, t.ocid, t.namespace, t.name, t.region, t.region_key, c.id AS root_id, c.ocid AS root_ocid
+         FROM tenancy t JOIN compartment c ON c.tenancy_id = t.id AND c.parent_id IS NULL
+         WHERE t.id = $1";
     /// The tenancy that bootstrap founded.
     TENANCY_FIRST =
         "SELECT t.id, t.ocid, t.namespace, t.name, t.region, t.region_key, c.id AS root_id, c.ocid AS root_ocid
@@ -210,6 +214,15 @@ pub async fn first(iam: &Iam) -> Result<Tenancy, Error> {
     first.ok_or_else(|| Error::NotFound {
         what: "tenancy",
         name: "(the first)".to_owned(),
+    })
+}
+
+/// The tenancy of an id, such as a user's.
+pub async fn by_id(iam: &Iam, id: i64) -> Result<Tenancy, Error> {
+    let found = iam.store().opt(&TENANCY_BY_ID, &[&id]).await?;
+    found.ok_or_else(|| Error::NotFound {
+        what: "tenancy",
+        name: id.to_string(),
     })
 }
 

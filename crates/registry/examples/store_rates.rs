@@ -89,9 +89,10 @@ async fn client(
             let manifest = serde_json::json!({
                 "schemaVersion": 2, "config": { "digest": config.as_str() }, "layers": layers, "nonce": nonce
             });
+            let body = stream::iter([Ok::<_, Infallible>(Bytes::from(manifest.to_string()))]);
             let tag: Reference = format!("v{round}").parse().unwrap();
             registry
-                .put_manifest(&ctx, &image, &tag, &[], None, manifest.to_string().into())
+                .put_manifest(&ctx, &image, &tag, &[], None, body)
                 .await
                 .unwrap();
         }

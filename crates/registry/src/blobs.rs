@@ -2,7 +2,7 @@
 
 use wharfinger_audit::Subject;
 use wharfinger_blobstore::{Error as BlobError, ObjectId, ObjectReader};
-use wharfinger_iam::{Ctx, Protected};
+use wharfinger_iam::{Ctx, Error as IamError, Protected};
 use wharfinger_metastore::{Args, Error as StoreError, operations, row, statements};
 use wharfinger_types::{Digest, ErrorKind, ImageName};
 
@@ -115,16 +115,22 @@ impl Registry {
         let origin = ctx.origin();
         let digest = digest.clone();
         let mounted = ctx.store().write(&MOUNT_BLOB, move |tx| {
+            repositories::guard(tx, &repository)?;
             tx.run(&LINK_UPSERT, &[&repository.id, &blob_id, &origin.at.0])?;
             let subject = Subject::new(digest.as_str(), &repository.name)
                 .with("repository", repository.ocid.as_str());
-            wharfinger_audit::record(tx, repository.tenancy_id, &origin, &subject)
+            Ok::<_, Error>(wharfinger_audit::record(
+                tx,
+                repository.tenancy_id,
+                &origin,
+                &subject,
+            )?)
         });
         match mounted.await {
             Ok(()) => Ok(true),
             // Garbage collection took the blob since it was looked up.
-            Err(StoreError::ForeignKey { .. }) => Ok(false),
-            Err(error) => Err(error.into()),
+            Err(Error::Iam(IamError::Store(StoreError::ForeignKey { .. }))) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

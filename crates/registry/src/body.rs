@@ -4,16 +4,20 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use wharfinger_blobstore::{Chunk, ChunkBuffer, ChunkPool, ObjectWriter};
 use wharfinger_types::Hasher;
 
 use crate::Error;
 use crate::sessions::Sessions;
 
-/// A client that sends nothing for this long gives its part-filled chunk back to the pool.
-const IDLE_FLUSH: Duration = Duration::from_millis(200);
+/// A chunk that is not full after this long is stored as it is, so that slow clients don't hold the
+/// pool's chunks.
+const CHUNK_AGE: Duration = Duration::from_millis(200);
+/// How long a client may be silent before a later request may take its session.
+const SILENCE: Duration = Duration::from_secs(1);
 /// Chunks up to this size are hashed on the spot: handing them to another thread costs as much.
 const INLINE_HASH_BYTES: usize = 64 << 10;
 /// With more uploads than this, every core is busy anyway and overlapping gains nothing.
@@ -27,12 +31,14 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     /// Takes the whole body in. After [`Error::BodyBroken`] the receiver holds what came before,
-    /// hashed and written alike; after any other error it is of no use.
+    /// hashed and written alike; after any other error it is of no use. Once `superseded` ends, the
+    /// body counts as broken as soon as its client is silent.
     pub(crate) async fn receive<S, E>(
         &mut self,
         body: S,
         chunks: &ChunkPool,
         sessions: &Sessions,
+        superseded: impl Future<Output = ()>,
     ) -> Result<(), Error>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
@@ -48,7 +54,8 @@ impl Receiver {
             }
             Ok::<_, Error>(())
         };
-        let (filled, stored) = tokio::join!(fill(body, chunks, filled), storing);
+        let filling = fill(frames(body, superseded), chunks, filled);
+        let (filled, stored) = tokio::join!(filling, storing);
         stored?;
         filled
     }
@@ -73,49 +80,85 @@ impl Receiver {
     }
 }
 
-async fn fill<S, E>(
-    mut body: S,
-    chunks: &ChunkPool,
-    filled: mpsc::Sender<Chunk>,
-) -> Result<(), Error>
+/// The frames of a body, broken off when a later request wants the session and the client is silent.
+fn frames<S, E>(
+    body: S,
+    superseded: impl Future<Output = ()>,
+) -> impl Stream<Item = Result<Bytes, Error>>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     E: Display,
 {
-    let mut buffer: Option<ChunkBuffer> = None;
-    loop {
-        let frame = match &buffer {
-            None => body.next().await,
-            Some(_) => match tokio::time::timeout(IDLE_FLUSH, body.next()).await {
-                Ok(frame) => frame,
-                Err(_) => {
-                    if !send(buffer.take(), &filled).await {
-                        return Ok(());
+    let state = (body, Box::pin(superseded.fuse()), false);
+    stream::unfold(
+        state,
+        |(mut body, mut superseded, mut is_superseded)| async move {
+            let frame = loop {
+                if is_superseded {
+                    match tokio::time::timeout(SILENCE, body.next()).await {
+                        Ok(frame) => {
+                            break frame?.map_err(|error| Error::BodyBroken(error.to_string()));
+                        }
+                        Err(_) => {
+                            break Err(Error::BodyBroken(
+                                "a later request took the session over".to_owned(),
+                            ));
+                        }
                     }
-                    continue;
                 }
-            },
+                tokio::select! {
+                    biased;
+                    frame = body.next() => break frame?.map_err(|error| Error::BodyBroken(error.to_string())),
+                    () = &mut superseded => is_superseded = true,
+                }
+            };
+            Some((frame, (body, superseded, is_superseded)))
+        },
+    )
+}
+
+async fn fill(
+    frames: impl Stream<Item = Result<Bytes, Error>>,
+    chunks: &ChunkPool,
+    filled: mpsc::Sender<Chunk>,
+) -> Result<(), Error> {
+    let mut frames = std::pin::pin!(frames);
+    let mut filling: Option<(ChunkBuffer, Instant)> = None;
+    loop {
+        let frame = match &filling {
+            None => frames.next().await,
+            Some((_, since)) => {
+                match tokio::time::timeout_at(*since + CHUNK_AGE, frames.next()).await {
+                    Ok(frame) => frame,
+                    Err(_) => {
+                        if !send(filling.take(), &filled).await {
+                            return Ok(());
+                        }
+                        continue;
+                    }
+                }
+            }
         };
         let mut bytes = match frame {
             Some(Ok(bytes)) => bytes,
             Some(Err(error)) => {
-                send(buffer, &filled).await;
-                return Err(Error::BodyBroken(error.to_string()));
+                send(filling, &filled).await;
+                return Err(error);
             }
             None => {
-                send(buffer, &filled).await;
+                send(filling, &filled).await;
                 return Ok(());
             }
         };
         while !bytes.is_empty() {
-            let mut filling = match buffer.take() {
-                Some(buffer) => buffer,
-                None => chunks.take().await,
+            let (mut buffer, since) = match filling.take() {
+                Some(filling) => filling,
+                None => (chunks.take().await, Instant::now()),
             };
-            filling.push(&mut bytes);
-            if !filling.is_full() {
-                buffer = Some(filling);
-            } else if !send(Some(filling), &filled).await {
+            buffer.push(&mut bytes);
+            let is_full = buffer.is_full();
+            filling = Some((buffer, since));
+            if is_full && !send(filling.take(), &filled).await {
                 return Ok(());
             }
         }
@@ -123,9 +166,9 @@ where
 }
 
 /// Hands a chunk on; `false` when nobody stores any more, whose error tells why.
-async fn send(buffer: Option<ChunkBuffer>, filled: &mpsc::Sender<Chunk>) -> bool {
-    match buffer {
-        Some(buffer) if !buffer.is_empty() => filled.send(buffer.freeze()).await.is_ok(),
+async fn send(filling: Option<(ChunkBuffer, Instant)>, filled: &mpsc::Sender<Chunk>) -> bool {
+    match filling {
+        Some((buffer, _)) if !buffer.is_empty() => filled.send(buffer.freeze()).await.is_ok(),
         _ => true,
     }
 }

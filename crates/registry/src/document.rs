@@ -4,9 +4,13 @@
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use wharfinger_types::{Digest, media_type};
 
 use crate::Error;
+
+/// Layers of an image or entries of an index. Each is looked up and locked in one transaction.
+const MAX_ENTRIES: usize = 4_096;
 
 /// What the registry has to know of a manifest.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,8 +69,12 @@ fn invalid(reason: impl Into<String>) -> Error {
 
 /// Reads a manifest that was sent with the given `Content-Type`.
 pub(crate) fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Document, Error> {
-    let view: View = serde_json::from_slice(bytes)
-        .map_err(|error| invalid(format!("not a manifest document: {error}")))?;
+    let view: View = serde_json::from_slice(bytes).map_err(|error| {
+        invalid(format!(
+            "not a manifest document: {}",
+            cut(&error.to_string())
+        ))
+    })?;
     // Parameters of a media type make no difference (Distribution spec, "Pushing Manifests").
     let sent = content_type
         .and_then(|value| value.split(';').next())
@@ -99,6 +107,13 @@ pub(crate) fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Document
         (None, false) => return Err(invalid("has neither `manifests` nor `config`")),
     };
     let media_type = resolve_media_type(view.media_type.as_deref(), sent, is_index)?;
+    let entries =
+        view.layers.as_ref().map_or(0, Vec::len) + view.manifests.as_ref().map_or(0, Vec::len);
+    if entries > MAX_ENTRIES {
+        return Err(invalid(format!(
+            "has {entries} entries, more than the {MAX_ENTRIES} that are taken"
+        )));
+    }
     let subject = view.subject.as_ref().map(Descriptor::digest).transpose()?;
     let artifact_type = view.artifact_type.filter(|kind| !kind.is_empty());
     if artifact_type
@@ -144,25 +159,30 @@ pub(crate) fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Document
     })
 }
 
+/// Enough of a client's text to find the fault.
+fn cut(text: &str) -> String {
+    text.chars().take(300).collect()
+}
+
 /// What may stand in a header and in a row; the grammar of RFC 6838 is left to its readers.
 fn is_media_type(text: &str) -> bool {
     !text.is_empty() && text.len() <= 255 && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// The annotations of a manifest or index, which a list of referrers repeats.
-pub(crate) fn annotations(bytes: &[u8]) -> Option<serde_json::Map<String, serde_json::Value>> {
+/// The annotations of a manifest or index as they stand there, for a list of referrers.
+pub(crate) fn annotations(bytes: &[u8]) -> Option<Box<RawValue>> {
     #[derive(Deserialize)]
     struct Annotated {
-        annotations: Option<serde_json::Map<String, serde_json::Value>>,
+        annotations: Option<Box<RawValue>>,
     }
     serde_json::from_slice::<Annotated>(bytes).ok()?.annotations
 }
 
 /// The entries of an index, as they stand there.
-pub(crate) fn entries(bytes: &[u8]) -> Vec<serde_json::Value> {
+pub(crate) fn entries(bytes: &[u8]) -> Vec<Box<RawValue>> {
     #[derive(Deserialize)]
     struct Index {
-        manifests: Option<Vec<serde_json::Value>>,
+        manifests: Option<Vec<Box<RawValue>>>,
     }
     let index = serde_json::from_slice::<Index>(bytes).ok();
     index.and_then(|index| index.manifests).unwrap_or_default()
@@ -180,7 +200,8 @@ fn resolve_media_type(
         && declared != sent
     {
         return Err(invalid(format!(
-            "`mediaType` is `{declared}`, but the Content-Type is `{sent}`"
+            "`mediaType` is `{}`, but the Content-Type is `{sent}`",
+            cut(declared)
         )));
     }
     let resolved = declared.or(sent).unwrap_or(if is_index {
@@ -194,8 +215,12 @@ fn resolve_media_type(
             "the content is not what its media type `{resolved}` says"
         )));
     }
-    if !is_media_type(resolved) {
-        return Err(invalid("`mediaType` is not a media type"));
+    // Served as it is: a type that browsers run, such as `text/html`, would be ours to answer for.
+    let is_json = resolved.starts_with("application/") && resolved.ends_with("+json");
+    if !is_json || !is_media_type(resolved) {
+        return Err(invalid(
+            "`mediaType` is not one of a manifest: expected `application/….+json`",
+        ));
     }
     Ok(resolved.to_owned())
 }

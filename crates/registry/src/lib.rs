@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use moka::sync::Cache;
+use tokio::sync::Semaphore;
 use wharfinger_blobstore::{BlobStore, ChunkPool};
 use wharfinger_metastore::{Operation, Statement};
 use wharfinger_types::{Digest, Permission};
@@ -48,6 +49,9 @@ pub const OPERATIONS: &[&[&Operation]] = &[
 /// Bytes of manifests kept in memory.
 const MANIFEST_CACHE_BYTES: u64 = 32 << 20;
 
+/// Manifests that are put at the same time.
+const MANIFESTS_IN_MEMORY: usize = 16;
+
 /// Buffers of 1 MiB for all uploads together.
 const UPLOAD_CHUNKS: usize = 32;
 
@@ -55,12 +59,12 @@ const UPLOAD_CHUNKS: usize = 32;
 #[derive(Clone, Debug)]
 pub struct Registry(Arc<Inner>);
 
-/// Whether an index may name manifests that are not pushed (Distribution spec, "sparse" indexes).
+/// Whether a manifest may name content that is not pushed (the conformance suite's "sparse").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SparseManifests {
-    /// An index with a missing entry is refused.
+    /// A manifest of which anything is missing is refused.
     Refused,
-    /// An index may be pushed with some of its entries only.
+    /// Layers of an image and entries of an index may be missing.
     Allowed,
 }
 
@@ -70,6 +74,8 @@ struct Inner {
     blobs: Arc<dyn BlobStore>,
     chunks: ChunkPool,
     sessions: sessions::Sessions,
+    /// One permit for each manifest that is read and written, up to 4 MiB.
+    manifests_in_memory: Semaphore,
     /// Manifest bytes by digest: immutable, so never stale. Rights are checked before it is asked.
     bodies: Cache<Digest, Bytes>,
 }
@@ -91,6 +97,7 @@ impl Registry {
             blobs,
             chunks,
             sessions: sessions::Sessions::default(),
+            manifests_in_memory: Semaphore::new(MANIFESTS_IN_MEMORY),
             bodies,
         }))
     }

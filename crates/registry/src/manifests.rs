@@ -1,8 +1,11 @@
 //! Manifests: exact bytes, in one transaction with their tags, what they use, and the audit record.
 
 use std::collections::HashSet;
+use std::fmt::Display;
+use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
 use wharfinger_audit::Subject;
 use wharfinger_iam::Ctx;
 use wharfinger_metastore::{Error as StoreError, Tx, operations, row, statements};
@@ -14,6 +17,10 @@ use crate::{Error, ImageRight, Registry, SparseManifests, repositories};
 
 /// The largest manifest: the Distribution spec asks for at least 4 MiB.
 pub const MAX_MANIFEST_BYTES: usize = 4 << 20;
+/// The longest that a manifest's body may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Missing digests that a refusal names.
+const MAX_NAMED: usize = 20;
 
 statements! {
     MANIFEST_BY_TAG =
@@ -97,22 +104,30 @@ pub struct PutManifest {
 }
 
 impl Registry {
-    /// Puts a manifest, and points tags at it: that of `reference`, if it is one, and `more_tags`.
-    pub async fn put_manifest(
+    /// Puts a manifest, and points tags at it: that of `reference`, if it is one, and `more_tags`. The
+    /// body is read once the right to push is known, and no longer than a while.
+    pub async fn put_manifest<S, E>(
         &self,
         ctx: &Ctx,
         image: &ImageName,
         reference: &Reference,
         more_tags: &[Tag],
         content_type: Option<&str>,
-        body: Bytes,
-    ) -> Result<PutManifest, Error> {
+        body: S,
+    ) -> Result<PutManifest, Error>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+        E: Display,
+    {
         let repository = repositories::find_or_create(ctx, image).await?;
-        if body.len() > MAX_MANIFEST_BYTES {
-            return Err(Error::ManifestTooLarge {
-                limit: MAX_MANIFEST_BYTES,
-            });
-        }
+        // The semaphore is never closed.
+        let _memory = self
+            .0
+            .manifests_in_memory
+            .acquire()
+            .await
+            .map_err(|_| Error::Stopping)?;
+        let body = read(body).await?;
         let document = document::parse(&body, content_type)?;
         let digest = match reference {
             Reference::Tag(_) => Digest::sha256(&body),
@@ -138,6 +153,7 @@ impl Registry {
         let size_bytes = i64::try_from(body.len()).unwrap_or(i64::MAX);
         ctx.store()
             .write(&PUT_MANIFEST, move |tx| {
+                repositories::guard(tx, &repository)?;
                 let needs = resolve(tx, repository.id, &document, sparse)?;
                 let (by, at) = (&origin.principal_id, &origin.at.0);
                 let args: &[&dyn wharfinger_metastore::Param] = &[
@@ -242,6 +258,34 @@ impl Registry {
     }
 }
 
+async fn read<S, E>(mut body: S) -> Result<Bytes, Error>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+    E: Display,
+{
+    let collect = async {
+        let mut bytes = BytesMut::new();
+        while let Some(part) = body.next().await {
+            bytes.extend_from_slice(&part.map_err(|error| Error::BodyBroken(error.to_string()))?);
+            if bytes.len() > MAX_MANIFEST_BYTES {
+                return Err(Error::ManifestTooLarge {
+                    limit: MAX_MANIFEST_BYTES,
+                });
+            }
+        }
+        Ok(bytes.freeze())
+    };
+    let too_slow = |_| {
+        Error::BodyBroken(format!(
+            "the manifest did not come within {} s",
+            BODY_TIMEOUT.as_secs()
+        ))
+    };
+    tokio::time::timeout(BODY_TIMEOUT, collect)
+        .await
+        .map_err(too_slow)?
+}
+
 async fn visible(
     ctx: &Ctx,
     repository_id: i64,
@@ -309,15 +353,18 @@ fn resolve(
         .chain(leaves.iter().copied());
     let blobs = find(tx, &LINKED_BLOBS, repository_id, wanted)?;
     let found: HashSet<&str> = blobs.iter().map(|blob| blob.digest.as_str()).collect();
-    let leaves = leaves
-        .into_iter()
-        .filter(|_| sparse == SparseManifests::Refused);
     let required = document.blobs.iter().chain(leaves);
-    let missing: Vec<String> = required
+    let required = required.filter(|_| sparse == SparseManifests::Refused);
+    let mut missing: Vec<String> = required
         .filter(|digest| !found.contains(digest.as_str()))
         .map(ToString::to_string)
         .collect();
     if !missing.is_empty() {
+        if missing.len() > MAX_NAMED {
+            let more = format!("and {} more", missing.len() - MAX_NAMED);
+            missing.truncate(MAX_NAMED);
+            missing.push(more);
+        }
         return Err(Error::ManifestBlobUnknown(missing));
     }
     Ok(Needs {

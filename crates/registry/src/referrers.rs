@@ -1,14 +1,19 @@
 //! Referrers: manifests that name another one as their subject (Distribution spec, "Listing Referrers").
 
-use serde_json::{Map, Value};
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use wharfinger_iam::{Ctx, Error as IamError};
 use wharfinger_metastore::{row, statements};
 use wharfinger_types::{Digest, ImageName, Reference, Tag};
 
 use crate::{Error, ImageRight, Registry, document, repositories};
 
-/// Descriptors on a page at most. With 4 MiB of manifest behind each, a page stays bearable.
+/// Descriptors on a page at most.
 pub const PAGE: usize = 100;
+/// Bytes of manifests that are read for a page.
+const PAGE_BYTES: i64 = 4 << 20;
 
 statements! {
     REFERRERS_AFTER =
@@ -35,9 +40,21 @@ row! {
 #[derive(Debug)]
 pub struct Referrers {
     /// Descriptors as they stand in an index.
-    pub manifests: Vec<Value>,
+    pub manifests: Vec<Box<RawValue>>,
     /// Where the next page starts, if there is one.
     pub next: Option<i64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Descriptor {
+    media_type: String,
+    digest: String,
+    size: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artifact_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<Box<RawValue>>,
 }
 
 impl Registry {
@@ -78,24 +95,25 @@ impl Registry {
                     .await?
             }
         };
-        let has_more = rows.len() > PAGE;
-        rows.truncate(PAGE);
-        let next = rows.last().map(|row| row.id).filter(|_| has_more);
+        let wanted = rows.len();
+        rows.truncate(page_length(&rows));
+        let next = rows
+            .last()
+            .map(|row| row.id)
+            .filter(|_| rows.len() < wanted);
+        let mut seen: HashSet<String> = rows.iter().map(|row| row.digest.clone()).collect();
         let mut manifests = Vec::with_capacity(rows.len());
         for row in rows {
             manifests.push(self.descriptor(ctx, row).await?);
         }
         if after == 0 {
-            let listed = self.fallback_entries(ctx, image, digest).await?;
-            let is_wanted = |entry: &Value| {
-                artifact_type
-                    .is_none_or(|kind| entry.get("artifactType").is_some_and(|found| found == kind))
-            };
-            for entry in listed.into_iter().filter(is_wanted) {
-                if !manifests
-                    .iter()
-                    .any(|known| known.get("digest") == entry.get("digest"))
-                {
+            for entry in self.fallback_entries(ctx, image, digest).await? {
+                let Some(listed) = Listed::read(&entry) else {
+                    continue;
+                };
+                let is_wanted =
+                    artifact_type.is_none_or(|kind| listed.artifact_type.as_deref() == Some(kind));
+                if is_wanted && seen.insert(listed.digest) {
                     manifests.push(entry);
                 }
             }
@@ -103,20 +121,17 @@ impl Registry {
         Ok(Referrers { manifests, next })
     }
 
-    async fn descriptor(&self, ctx: &Ctx, row: ReferrerRow) -> Result<Value, Error> {
+    async fn descriptor(&self, ctx: &Ctx, row: ReferrerRow) -> Result<Box<RawValue>, Error> {
         let digest: Digest = row.digest.parse()?;
         let annotations = document::annotations(&self.body(ctx, row.id, &digest).await?);
-        let mut descriptor = Map::new();
-        descriptor.insert("mediaType".to_owned(), row.media_type.into());
-        descriptor.insert("digest".to_owned(), row.digest.into());
-        descriptor.insert("size".to_owned(), row.size_bytes.into());
-        if let Some(kind) = row.artifact_type {
-            descriptor.insert("artifactType".to_owned(), kind.into());
-        }
-        if let Some(annotations) = annotations {
-            descriptor.insert("annotations".to_owned(), annotations.into());
-        }
-        Ok(descriptor.into())
+        let descriptor = Descriptor {
+            media_type: row.media_type,
+            digest: row.digest,
+            size: row.size_bytes,
+            artifact_type: row.artifact_type,
+            annotations,
+        };
+        serde_json::value::to_raw_value(&descriptor).map_err(|_| Error::Damaged(digest))
     }
 
     /// The referrers tag schema: an index under the tag `<algorithm>-<hex>`, cut to a tag's length.
@@ -125,7 +140,7 @@ impl Registry {
         ctx: &Ctx,
         image: &ImageName,
         digest: &Digest,
-    ) -> Result<Vec<Value>, Error> {
+    ) -> Result<Vec<Box<RawValue>>, Error> {
         let (algorithm, hex) = digest.as_str().split_once(':').unwrap_or_default();
         let hex: String = hex.chars().take(64).collect();
         let Ok(tag) = format!("{algorithm}-{hex}").parse::<Tag>() else {
@@ -136,5 +151,29 @@ impl Registry {
             Err(Error::ManifestUnknown(_)) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// How many of the rows make a page: at least one, and no more than its bytes allow.
+fn page_length(rows: &[ReferrerRow]) -> usize {
+    let mut bytes = 0;
+    let fits = |row: &&ReferrerRow| {
+        bytes += row.size_bytes;
+        bytes <= PAGE_BYTES
+    };
+    rows.iter().take(PAGE).take_while(fits).count().max(1)
+}
+
+/// What has to be known of an entry that a client listed.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed {
+    digest: String,
+    artifact_type: Option<String>,
+}
+
+impl Listed {
+    fn read(entry: &RawValue) -> Option<Listed> {
+        serde_json::from_str(entry.get()).ok()
     }
 }

@@ -2,7 +2,7 @@
 
 use wharfinger_audit::Subject;
 use wharfinger_iam::{Ctx, Error as IamError, Principal, Protected, Target, Tenancy, tenancies};
-use wharfinger_metastore::{operations, row, statements};
+use wharfinger_metastore::{Tx, operations, row, statements};
 use wharfinger_types::{ImageName, Ocid, Page, Permission, RepositoryName, ResourceKind};
 
 use crate::{Error, ImageRight};
@@ -28,7 +28,10 @@ statements! {
          ON CONFLICT (tenancy_id, name) WHERE deleted_at IS NULL DO NOTHING RETURNING id";
     REPOSITORY_SET_PUBLIC = "UPDATE repository SET is_public = $1 WHERE id = $2 AND deleted_at IS NULL";
     REPOSITORY_HIDE = "UPDATE repository SET deleted_at = $1 WHERE id = $2 AND deleted_at IS NULL";
-    TENANCY_NAMESPACE = "SELECT namespace FROM tenancy WHERE id = $1";
+    /// Holds a repository against its deletion until the transaction ends.
+    REPOSITORY_GUARD =
+        sqlite "SELECT id FROM repository WHERE id = $1 AND deleted_at IS NULL",
+        postgres "SELECT id FROM repository WHERE id = $1 AND deleted_at IS NULL FOR SHARE";
 }
 
 row! {
@@ -237,6 +240,15 @@ pub async fn delete_repository(
         .await
 }
 
+/// The first statement of every write into a repository that was looked up before: what is pushed
+/// into a deleted one would be acknowledged and never seen.
+pub(crate) fn guard(tx: &mut Tx<'_>, repository: &Repository) -> Result<(), Error> {
+    match tx.opt::<i64>(&REPOSITORY_GUARD, &[&repository.id])? {
+        Some(_) => Ok(()),
+        None => Err(gone(repository)),
+    }
+}
+
 fn gone(repository: &Repository) -> Error {
     Error::Iam(IamError::NotFound {
         what: "repository",
@@ -268,19 +280,12 @@ pub async fn list_repositories(
 /// not logged in: names of public repositories are not for everybody to enumerate.
 pub async fn list_catalog(ctx: &Ctx, page: &Page) -> Result<Vec<String>, Error> {
     ctx.within_cap("registry", &"catalog", "*")?;
-    let tenancy_id = match ctx.principal() {
+    let tenancy = match ctx.principal() {
         Principal::Anonymous => return Err(IamError::Unauthenticated.into()),
-        Principal::LocalAdministrator => tenancies::first(ctx.iam()).await?.id,
-        Principal::User(user) => user.tenancy_id,
+        Principal::LocalAdministrator => tenancies::first(ctx.iam()).await?,
+        Principal::User(user) => tenancies::by_id(ctx.iam(), user.tenancy_id).await?,
     };
-    let namespace: Option<String> = ctx.store().opt(&TENANCY_NAMESPACE, &[&tenancy_id]).await?;
-    let namespace = namespace
-        .unwrap_or_default()
-        .parse()
-        .map_err(|_| ctx.refuse(Permission::RepositoryInspect))?;
-    let tenancy = ctx
-        .tenancy(&namespace, Permission::RepositoryInspect)
-        .await?;
+    let namespace = &tenancy.namespace;
     let last = page.last.as_deref().map(|last| {
         last.strip_prefix(&format!("{namespace}/"))
             .unwrap_or(last)

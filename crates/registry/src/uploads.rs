@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use std::convert::Infallible;
 use std::fmt::Display;
+use std::sync::Arc;
 use wharfinger_audit::Subject;
 use wharfinger_blobstore::{Error as BlobError, ObjectId};
 use wharfinger_iam::Ctx;
@@ -15,6 +15,7 @@ use wharfinger_types::{Algorithm, Digest, Hasher, ImageName};
 
 use crate::body::Receiver;
 use crate::repositories::{self, Repository};
+use crate::sessions::SessionGuard;
 use crate::{Error, ImageRight, Registry};
 
 statements! {
@@ -90,6 +91,7 @@ impl Registry {
         let (row_uuid, now) = (uuid.clone(), ctx.now().0);
         ctx.store()
             .write(&START_UPLOAD, move |tx| {
+                repositories::guard(tx, &repository)?;
                 let args: &[&dyn wharfinger_metastore::Param] = &[
                     &row_uuid,
                     &repository.id,
@@ -105,21 +107,26 @@ impl Registry {
         Ok(Upload { uuid, offset: 0 })
     }
 
-    /// How far a session came.
+    /// How far a session came. Reads only: a request that a client may abandon changes nothing.
     pub async fn get_upload(
         &self,
         ctx: &Ctx,
         image: &ImageName,
         uuid: &str,
     ) -> Result<Upload, Error> {
-        let repository = repositories::find(ctx, image, ImageRight::Push).await?;
-        let _session = self.0.sessions.lock(uuid).await;
-        let row = upload_row(ctx, &repository, uuid).await?;
-        // Opening the object checks that the bytes are there which the row speaks of.
-        let nothing = futures_util::stream::empty::<Result<Bytes, Infallible>>();
-        let (receiver, _) = self.receive(ctx, &row, None, nothing).await?;
+        let (_, row, _session) = self.session(ctx, image, uuid).await?;
+        let offset = row.offset()?;
+        let held = match self.0.blobs.open(&row.object_id()?).await {
+            Ok(object) => object.size(),
+            Err(BlobError::NotFound { .. }) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        // The row outran its bytes in a power cut; the next request that writes ends the session.
+        if held < offset {
+            return Err(Error::UploadUnknown(row.uuid));
+        }
         Ok(Upload {
-            offset: receiver.writer.offset(),
+            offset,
             uuid: row.uuid,
         })
     }
@@ -137,13 +144,10 @@ impl Registry {
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: Display,
     {
-        let repository = repositories::find(ctx, image, ImageRight::Push).await?;
-        let _session = self.0.sessions.lock(uuid).await;
-        let row = upload_row(ctx, &repository, uuid).await?;
-        let (mut receiver, received) = self.receive(ctx, &row, range, body).await?;
-        let progress = save_progress(ctx, row.id, &mut receiver).await;
+        let (_, row, session) = self.session(ctx, image, uuid).await?;
+        let (mut receiver, received) = self.receive(ctx, &row, &session, range, body).await?;
+        self.save_progress(ctx, &row, &mut receiver).await?;
         received?;
-        progress?;
         Ok(Upload {
             offset: receiver.writer.offset(),
             uuid: row.uuid,
@@ -165,25 +169,26 @@ impl Registry {
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: Display,
     {
-        let repository = repositories::find(ctx, image, ImageRight::Push).await?;
-        let _session = self.0.sessions.lock(uuid).await;
-        let row = upload_row(ctx, &repository, uuid).await?;
-        let (mut receiver, received) = self.receive(ctx, &row, range, body).await?;
+        let (repository, row, session) = self.session(ctx, image, uuid).await?;
+        let (mut receiver, received) = self.receive(ctx, &row, &session, range, body).await?;
         if let Err(error) = received {
-            save_progress(ctx, row.id, &mut receiver).await?;
+            self.save_progress(ctx, &row, &mut receiver).await?;
             return Err(error);
         }
         let object = row.object_id()?;
-        match self
-            .commit(ctx, &repository, Some(row.id), &object, receiver, digest)
-            .await
-        {
-            Err(error @ Error::DigestMismatch { .. }) => {
-                self.end_session(ctx, row.id, &object).await?;
-                Err(error)
-            }
-            outcome => outcome,
+        let size = receiver.writer.offset();
+        if let Err(error) = self.seal(&object, receiver, digest).await {
+            // A failed sync leaves it unknown what reached the disk: nothing may go on from here.
+            self.end_session(ctx, &row).await?;
+            return Err(error);
         }
+        let recorded = self
+            .record(ctx, &repository, Some(row.id), &object, size, digest)
+            .await;
+        if recorded.is_ok() {
+            self.0.sessions.forget(uuid);
+        }
+        recorded
     }
 
     /// Uploads a blob in one request, without a session.
@@ -206,22 +211,24 @@ impl Registry {
             hasher: Hasher::new(digest.algorithm()),
         };
         let received = receiver
-            .receive(body, &self.0.chunks, &self.0.sessions)
+            .receive(
+                body,
+                &self.0.chunks,
+                &self.0.sessions,
+                std::future::pending(),
+            )
             .await;
-        let outcome = match received {
-            Ok(()) => {
-                self.commit(ctx, &repository, None, &object, receiver, digest)
-                    .await
-            }
+        let size = receiver.writer.offset();
+        let sealed = match received {
+            Ok(()) => self.seal(&object, receiver, digest).await,
             Err(error) => Err(error),
         };
-        if matches!(
-            outcome,
-            Err(Error::DigestMismatch { .. } | Error::BodyBroken(_))
-        ) {
-            self.0.blobs.remove(&object).await?;
+        if let Err(error) = sealed {
+            self.discard(object);
+            return Err(error);
         }
-        outcome
+        self.record(ctx, &repository, None, &object, size, digest)
+            .await
     }
 
     /// Ends a session and drops what it received.
@@ -231,19 +238,73 @@ impl Registry {
         image: &ImageName,
         uuid: &str,
     ) -> Result<(), Error> {
-        let repository = repositories::find(ctx, image, ImageRight::Push).await?;
-        let _session = self.0.sessions.lock(uuid).await;
-        let row = upload_row(ctx, &repository, uuid).await?;
-        self.end_session(ctx, row.id, &row.object_id()?).await
+        let (_, row, _session) = self.session(ctx, image, uuid).await?;
+        self.end_session(ctx, &row).await
     }
 
-    async fn end_session(&self, ctx: &Ctx, id: i64, object: &ObjectId) -> Result<(), Error> {
+    /// A session of the repository, with the right to push there, held against other requests.
+    async fn session(
+        &self,
+        ctx: &Ctx,
+        image: &ImageName,
+        uuid: &str,
+    ) -> Result<(Repository, UploadRow, SessionGuard<'_>), Error> {
+        let repository = repositories::find(ctx, image, ImageRight::Push).await?;
+        let unknown = || Error::UploadUnknown(uuid.chars().take(64).collect());
+        if uuid.parse::<uuid::Uuid>().is_err() {
+            return Err(unknown());
+        }
+        let session = self.0.sessions.lock(uuid).await;
+        let row = ctx
+            .store()
+            .opt(&UPLOAD_BY_UUID, &[&uuid, &repository.id])
+            .await?;
+        Ok((repository, row.ok_or_else(unknown)?, session))
+    }
+
+    async fn end_session(&self, ctx: &Ctx, row: &UploadRow) -> Result<(), Error> {
+        let id = row.id;
+        self.0.sessions.forget(&row.uuid);
         ctx.store()
             .write(&CANCEL_UPLOAD, move |tx| {
                 Ok::<_, Error>(tx.run(&UPLOAD_DELETE, &[&id])?)
             })
             .await?;
-        Ok(self.0.blobs.remove(object).await?)
+        self.discard(row.object_id()?);
+        Ok(())
+    }
+
+    /// Removes an object that no row names, beside the request: how long that takes would tell an
+    /// uploader whether the bytes were here before. What is not removed is an orphan, and harmless.
+    fn discard(&self, object: ObjectId) {
+        let blobs = Arc::clone(&self.0.blobs);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "ends by itself; cut off, it leaves an orphan"
+        )]
+        tokio::spawn(async move {
+            if let Err(error) = blobs.remove(&object).await {
+                tracing::warn!(%object, %error, "cannot remove an object that is not used");
+            }
+        });
+    }
+
+    async fn save_progress(
+        &self,
+        ctx: &Ctx,
+        row: &UploadRow,
+        receiver: &mut Receiver,
+    ) -> Result<(), Error> {
+        let (id, offset, state) = (row.id, receiver.writer.offset(), receiver.hasher.state());
+        let offset_bytes = i64::try_from(offset).unwrap_or(i64::MAX);
+        let saved = ctx.store().write(&SAVE_PROGRESS, move |tx| {
+            Ok::<_, Error>(tx.run(&UPLOAD_SET_PROGRESS, &[&offset_bytes, &state, &id])?)
+        });
+        if saved.await? == 0 {
+            return Err(Error::UploadUnknown(row.uuid.clone()));
+        }
+        self.0.sessions.remember(&row.uuid, offset);
+        Ok(())
     }
 
     /// Opens the session's object where its row says and takes the body in. The outer error leaves
@@ -252,6 +313,7 @@ impl Registry {
         &self,
         ctx: &Ctx,
         row: &UploadRow,
+        session: &SessionGuard<'_>,
         range: Option<ChunkRange>,
         body: S,
     ) -> Result<(Receiver, Result<(), Error>), Error>
@@ -269,21 +331,18 @@ impl Registry {
             });
         }
         let object = row.object_id()?;
+        let Some(hasher) = self.trusted_hasher(row, &object).await? else {
+            // The row outran its bytes in a power cut: there is nothing to go on from.
+            self.end_session(ctx, row).await?;
+            return Err(Error::UploadUnknown(row.uuid.clone()));
+        };
         let writer = match self.0.blobs.resume(&object, offset).await {
             Err(BlobError::NotFound { .. }) if offset == 0 => self.0.blobs.create(&object).await?,
-            // The row outran its bytes in a power cut: nothing to go on from.
-            Err(BlobError::NotFound { .. } | BlobError::Short { .. }) => {
-                self.end_session(ctx, row.id, &object).await?;
-                return Err(Error::UploadUnknown(row.uuid.clone()));
-            }
             opened => opened?,
         };
-        let mut receiver = Receiver {
-            writer,
-            hasher: row.hasher()?,
-        };
+        let mut receiver = Receiver { writer, hasher };
         let received = receiver
-            .receive(body, &self.0.chunks, &self.0.sessions)
+            .receive(body, &self.0.chunks, &self.0.sessions, session.superseded())
             .await;
         let length = receiver.writer.offset().saturating_sub(offset);
         match (received, range) {
@@ -297,12 +356,29 @@ impl Registry {
         }
     }
 
-    /// Bytes and name durable, then the row, then the answer.
-    async fn commit(
+    /// The session's hash up to its offset. What this process did not write itself is read again:
+    /// the row's state may speak of bytes that a power cut took. `None` if it does.
+    async fn trusted_hasher(
         &self,
-        ctx: &Ctx,
-        repository: &Repository,
-        upload_id: Option<i64>,
+        row: &UploadRow,
+        object: &ObjectId,
+    ) -> Result<Option<Hasher>, Error> {
+        let (offset, hasher) = (row.offset()?, row.hasher()?);
+        if self.0.sessions.wrote(&row.uuid, offset) {
+            return Ok(Some(hasher));
+        }
+        match self.hash_object(object, offset, hasher.algorithm()).await {
+            Ok(found) if found.state() == hasher.state() => Ok(Some(found)),
+            Ok(_) | Err(Error::Blobs(BlobError::NotFound { .. } | BlobError::Short { .. })) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Checks the digest, then makes bytes and name durable.
+    async fn seal(
+        &self,
         object: &ObjectId,
         mut receiver: Receiver,
         digest: &Digest,
@@ -311,7 +387,10 @@ impl Registry {
         let computed = if receiver.hasher.algorithm() == digest.algorithm() {
             receiver.hasher.finish()
         } else {
-            self.hash_again(object, size, digest.algorithm()).await?
+            // Found needed only now; hashing twice while the bytes came in would cost every upload.
+            self.hash_object(object, size, digest.algorithm())
+                .await?
+                .finish()
         };
         if computed != *digest {
             return Err(Error::DigestMismatch {
@@ -319,8 +398,20 @@ impl Registry {
                 computed,
             });
         }
-        receiver.writer.sync().await?;
+        Ok(receiver.writer.sync().await?)
+    }
 
+    /// Commits the row of a sealed object, unless the digest has one, and the repository's link. The
+    /// object stays after an error: the commit may have happened all the same.
+    async fn record(
+        &self,
+        ctx: &Ctx,
+        repository: &Repository,
+        upload_id: Option<i64>,
+        object: &ObjectId,
+        size: u64,
+        digest: &Digest,
+    ) -> Result<(), Error> {
         let origin = ctx.origin();
         let (repository, digest, own_object) =
             (repository.clone(), digest.to_string(), object.to_string());
@@ -328,10 +419,11 @@ impl Registry {
         let uses_ours = ctx
             .store()
             .write(&FINISH_UPLOAD, move |tx| {
+                repositories::guard(tx, &repository)?;
                 if let Some(id) = upload_id
                     && tx.run(&UPLOAD_DELETE, &[&id])? == 0
                 {
-                    return Err(Error::UploadUnknown(String::new()));
+                    return Err(Error::UploadUnknown(digest.clone()));
                 }
                 tx.run(
                     &BLOB_INSERT,
@@ -346,43 +438,26 @@ impl Registry {
             })
             .await?;
         if !uses_ours {
-            // Somebody else's upload of the same bytes came first. A copy left by a crash is an orphan.
-            self.0.blobs.remove(object).await?;
+            // Somebody else's upload of the same bytes came first.
+            self.discard(object.clone());
         }
         Ok(())
     }
 
-    /// Reads the object for a digest of another algorithm than it was hashed by while it came in.
-    async fn hash_again(
+    /// Reads the first `size` bytes of an object.
+    async fn hash_object(
         &self,
         object: &ObjectId,
         size: u64,
         algorithm: Algorithm,
-    ) -> Result<Digest, Error> {
+    ) -> Result<Hasher, Error> {
         let mut hasher = Hasher::new(algorithm);
         let mut bytes = self.0.blobs.open(object).await?.read(0..size);
         while let Some(part) = bytes.next().await {
             hasher.update(&part?);
         }
-        Ok(hasher.finish())
+        Ok(hasher)
     }
-}
-
-async fn upload_row(ctx: &Ctx, repository: &Repository, uuid: &str) -> Result<UploadRow, Error> {
-    let row = ctx
-        .store()
-        .opt(&UPLOAD_BY_UUID, &[&uuid, &repository.id])
-        .await?;
-    row.ok_or_else(|| Error::UploadUnknown(uuid.chars().take(64).collect()))
-}
-
-async fn save_progress(ctx: &Ctx, id: i64, receiver: &mut Receiver) -> Result<(), Error> {
-    let offset = i64::try_from(receiver.writer.offset()).unwrap_or(i64::MAX);
-    let state = receiver.hasher.state();
-    let saved = ctx.store().write(&SAVE_PROGRESS, move |tx| {
-        Ok::<_, Error>(tx.run(&UPLOAD_SET_PROGRESS, &[&offset, &state, &id])?)
-    });
-    saved.await.map(drop)
 }
 
 impl UploadRow {

@@ -2,11 +2,11 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, Mode};
 
 /// A data directory that this process owns for as long as the value lives.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ impl DataDir {
     /// Makes the directory if need be and takes it over.
     pub(crate) fn open(path: &Path) -> anyhow::Result<DataDir> {
         let shown = path.display();
+        // Whatever is made from here on is the owner's alone: keys, database, objects, socket.
+        rustix::process::umask(Mode::RWXG | Mode::RWXO);
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -34,6 +36,13 @@ impl DataDir {
         let path = path
             .canonicalize()
             .with_context(|| format!("cannot open the data directory {shown}"))?;
+        let mode = std::fs::metadata(&path)?.permissions().mode();
+        if mode & 0o022 != 0 {
+            bail!(
+                "the data directory {shown} can be written by others (mode {:o}): chmod 700 it",
+                mode & 0o777
+            );
+        }
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -60,18 +69,17 @@ impl DataDir {
 
     /// Writes a file that only the owner may read, durably: its bytes and its name are synced.
     pub(crate) fn write_private(&self, name: &str, text: &str) -> std::io::Result<()> {
-        let path = self.join(name);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        let unfinished = self.join(&format!("{name}.new"));
         let mut file = OpenOptions::new()
-            .create_new(true)
+            .create(true)
+            .truncate(true)
             .write(true)
             .mode(0o600)
-            .open(&path)?;
+            .open(&unfinished)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
+        // Renamed when whole: nobody reads half of it.
+        std::fs::rename(&unfinished, self.join(name))?;
         File::open(&self.path)?.sync_all()
     }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -59,81 +58,57 @@ pub(crate) fn own_request() -> wharfinger_iam::Request {
 
 impl Incoming {
     /// Answers one request that came from `peer`, or through the control socket if there is none.
-    pub(crate) async fn answer(
-        self: Arc<Self>,
-        peer: Option<IpAddr>,
-        mut request: Request,
-    ) -> Response {
-        let started = Instant::now();
-        let id = uuid::Uuid::new_v4().simple().to_string();
-        let listener = if peer.is_some() {
-            Listener::Network
-        } else {
-            Listener::ControlSocket
-        };
-        let is_proxied = peer.is_some_and(|peer| self.trusts(peer));
-        let client_address = peer.map(|peer| self.client_address(peer, request.headers()));
-        let base_url = self.base_url(&request, is_proxied);
-        let context = wharfinger_iam::Request {
-            id: id.clone(),
-            now: now(),
-            client_address,
-            listener,
-        };
-        request.extensions_mut().insert(context);
-        request.extensions_mut().insert(BaseUrl(base_url));
-
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let span = tracing::info_span!("request", id, %method, path);
-        let mut response = self.route(request).instrument(span.clone()).await;
-
-        let status = response.status();
-        let operation = response
-            .extensions()
-            .get::<OperationName>()
-            .map_or("other", |operation| operation.0);
-        let took = started.elapsed();
-        self.metrics.answered(operation, status.as_u16(), took);
-        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let _entered = span.enter();
-        let client = client_address.map(tracing::field::display);
-        // Pulls come by the thousand; what changes or fails is worth a line each.
-        if is_read(&method) && status.is_success() {
-            tracing::debug!(
-                operation,
-                status = status.as_u16(),
-                took_us,
-                client,
-                "answered"
-            );
-        } else {
-            tracing::info!(
-                operation,
-                status = status.as_u16(),
-                took_us,
-                client,
-                "answered"
-            );
-        }
-        if let Ok(id) = HeaderValue::from_str(&id) {
-            response.headers_mut().insert(REQUEST_ID, id);
-        }
-        response
-    }
-
     /// Reads end with their connection. Anything else runs on a task of its own to its end.
-    async fn route(self: &Arc<Self>, request: Request) -> Response {
+    pub(crate) async fn answer(self: Arc<Self>, peer: Option<IpAddr>, request: Request) -> Response {
         if is_read(request.method()) {
-            return run(self.router.clone(), request).await;
+            return self.serve(peer, request).await;
         }
-        let write = run(self.router.clone(), request).instrument(tracing::Span::current());
-        match self.writes.spawn(write).await {
+        let writes = self.writes.clone();
+        match writes.spawn(self.serve(peer, request)).await {
             Ok(response) => response,
             Err(error) => {
                 tracing::error!(%error, "a request ended in a panic");
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()
             }
         }
+    }
+
+    async fn serve(self: Arc<Self>, peer: Option<IpAddr>, mut request: Request) -> Response {
+        let started = Instant::now();
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let listener = if peer.is_some() { Listener::Network } else { Listener::ControlSocket };
+        let is_proxied = peer.is_some_and(|peer| self.trusts(peer));
+        let client_address = peer.map(|peer| self.client_address(peer, request.headers()));
+        let base_url = self.base_url(&request, is_proxied);
+        let context = wharfinger_iam::Request { id: id.clone(), now: now(), client_address, listener };
+        request.extensions_mut().insert(context);
+        request.extensions_mut().insert(BaseUrl(base_url));
+
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let span = tracing::info_span!("request", id, %method, path);
+        let routed = self.router.clone().oneshot(request).instrument(span.clone());
+        let mut response = match routed.await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+
+        let status = response.status().as_u16();
+        let operation = response.extensions().get::<OperationName>().map_or("other", |operation| operation.0);
+        let took = started.elapsed();
+        self.metrics.answered(operation, status, took);
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let _entered = span.enter();
+        let client = client_address.map(tracing::field::display);
+        // Pulls come by the thousand; what changes or fails is worth a line each.
+        if is_read(&method) && response.status().is_success() {
+            tracing::debug!(operation, status, took_us, client, "answered");
+        } else {
+            tracing::info!(operation, status, took_us, client, "answered");
+        }
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        response
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
@@ -201,13 +176,6 @@ impl Incoming {
 
 fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
-}
-
-async fn run(router: Router, request: Request<Body>) -> Response {
-    match router.oneshot(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
-    }
 }
 
 /// What may stand in a URL as host and port; anything else would let a request write our headers.

@@ -9,8 +9,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{Semaphore, watch};
 
 use crate::incoming::Incoming;
@@ -19,6 +20,14 @@ use crate::incoming::Incoming;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// Open connections at most; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 8_192;
+/// Open files that are left for the database, objects and the control socket.
+const RESERVED_FILES: usize = 256;
+/// A peer that is gone without a word is noticed after about two minutes.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEPALIVE_PROBES: u32 = 4;
+/// How long a peer may leave sent bytes unread.
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(300);
 /// Memory of one connection for reading.
 const READ_BUFFER_BYTES: usize = 32 << 10;
 /// How long a failed accept pauses the loop: it fails when file descriptors run out.
@@ -31,24 +40,36 @@ pub(crate) enum Socket {
     Control(UnixListener),
 }
 
+/// How many connections may be open when the process may open so many files.
+pub(crate) fn connection_limit(open_files: usize) -> usize {
+    // A connection that pulls has its socket and an object.
+    (open_files.saturating_sub(RESERVED_FILES) / 2).clamp(16, MAX_CONNECTIONS)
+}
+
 /// Serves a socket until `stopping` turns true, then lets open requests end.
 pub(crate) async fn serve(
     socket: Socket,
     incoming: Arc<Incoming>,
+    limit: usize,
     mut stopping: watch::Receiver<bool>,
 ) {
     let graceful = GracefulShutdown::new();
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(limit));
     loop {
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
-            break;
+        let next = async {
+            // The semaphore is never closed.
+            let permit = Arc::clone(&permits)
+                .acquire_owned()
+                .await
+                .map_err(std::io::Error::other)?;
+            Ok((permit, accept(&socket).await?))
         };
-        let connection = tokio::select! {
-            accepted = accept(&socket) => accepted,
+        let accepted: std::io::Result<_> = tokio::select! {
+            accepted = next => accepted,
             _ = stopping.wait_for(|stopping| *stopping) => break,
         };
-        let (stream, peer) = match connection {
-            Ok(connection) => connection,
+        let (permit, (stream, peer)) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -99,8 +120,19 @@ async fn accept(socket: &Socket) -> std::io::Result<(Box<dyn Stream>, Option<IpA
         Socket::Network(listener) => {
             let (stream, peer) = listener.accept().await?;
             stream.set_nodelay(true)?;
+            notice_silence(&stream)?;
             Ok((Box::new(stream), Some(peer.ip().to_canonical())))
         }
         Socket::Control(listener) => Ok((Box::new(listener.accept().await?.0), None)),
     }
+}
+
+fn notice_silence(stream: &TcpStream) -> std::io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES)?;
+    let unread_ms = u32::try_from(UNREAD_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
+    sockopt::set_tcp_user_timeout(stream, unread_ms)?;
+    Ok(())
 }

@@ -1,12 +1,11 @@
 //! `wharfinger serve`: from an empty directory to a running registry, and down again.
 
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use axum::Router;
 use axum::routing::get;
 use http::{StatusCode, header};
@@ -27,6 +26,7 @@ use crate::listener::{self, Socket};
 use crate::settings::{OptionalAddress, Settings};
 use crate::telemetry::Metrics;
 use crate::{output, telemetry};
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 const DEFAULT_MANAGEMENT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5001);
@@ -52,6 +52,9 @@ async fn serve(data_dir: &Path, settings: Settings) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let data_dir = DataDir::open(data_dir)?;
+    // Left by a process that was killed: who waits for it would go to the wrong port.
+    data_dir.remove(ADDRESSES);
+    let open_files = raise_open_files();
     let listener = bind(settings.server.listen.0, "server.listen").await?;
     let management = bind_management(settings.management.listen).await?;
     let store = open_store(&data_dir, &settings).await?;
@@ -86,24 +89,13 @@ async fn serve(data_dir: &Path, settings: Settings) -> anyhow::Result<()> {
         .map(TcpListener::local_addr)
         .transpose()?;
 
+    let limit = listener::connection_limit(open_files);
     let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(listener::serve(
-        Socket::Network(listener),
-        Arc::clone(&incoming),
-        stopping.clone(),
-    ));
-    tasks.spawn(listener::serve(
-        Socket::Control(control),
-        Arc::clone(&incoming),
-        stopping.clone(),
-    ));
+    tasks.spawn(listener::serve(Socket::Network(listener), Arc::clone(&incoming), limit, stopping.clone()));
+    tasks.spawn(listener::serve(Socket::Control(control), Arc::clone(&incoming), limit, stopping.clone()));
     if let Some(management) = management {
         let incoming = management_incoming(health, metrics);
-        tasks.spawn(listener::serve(
-            Socket::Network(management),
-            incoming,
-            stopping.clone(),
-        ));
+        tasks.spawn(listener::serve(Socket::Network(management), incoming, limit, stopping.clone()));
     }
 
     let addresses = json!({ "listen": listen.to_string(), "management": management_address.map(|a| a.to_string()) });
@@ -185,20 +177,20 @@ async fn bootstrap(
         region_key: tenancy.region_key.clone(),
         create_on_first_push: settings.registry.create_on_first_push,
     };
-    let mut kept = None;
+    let mut kept = false;
     let founded = iam
         .bootstrap(incoming::own_request(), founding, |founding| {
             let text = serde_json::to_string_pretty(founding).unwrap_or_default();
             let written = data_dir.write_private(BOOTSTRAP, &text);
-            kept = Some(written.is_ok());
+            kept = written.is_ok();
             written.map_err(|error| {
                 wharfinger_iam::Error::Conflict(format!("cannot write {BOOTSTRAP}: {error}"))
             })
         })
         .await
         .context("cannot found the first tenancy");
-    // Written for a founding that did not come about: its token opens nothing.
-    if kept.is_some() && !matches!(founded, Ok(Some(_))) {
+    // Another process founded first, so this token opens nothing. After an error it may be the right one.
+    if kept && matches!(founded, Ok(None)) {
         data_dir.remove(BOOTSTRAP);
     }
     founded
@@ -210,16 +202,21 @@ fn bind_control(data_dir: &DataDir) -> anyhow::Result<UnixListener> {
     data_dir.remove("control.sock");
     let listener = UnixListener::bind(&path)
         .with_context(|| format!("cannot make the control socket {}", path.display()))?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-    let mode = std::fs::metadata(data_dir.path())?.permissions().mode();
-    if mode & 0o022 != 0 {
-        bail!(
-            "the data directory {} can be written by others (mode {:o}): chmod 700 it",
-            data_dir.path().display(),
-            mode & 0o777
-        );
-    }
     Ok(listener)
+}
+
+/// Lets the process open as many files as it is allowed to, and says how many that is.
+fn raise_open_files() -> usize {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum.or(limit.current);
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+    getrlimit(Resource::Nofile)
+        .current
+        .map_or(usize::MAX, |limit| {
+            usize::try_from(limit).unwrap_or(usize::MAX)
+        })
 }
 
 /// `/healthz`: the process answers. `/readyz`: it takes requests and its database answers.

@@ -110,7 +110,7 @@ const KEYS: &[Key] = &[
         "registry.allow_sparse_manifests",
         Kind::Bool,
         "false",
-        "Whether an index may be pushed without all of its entries.",
+        "Whether an image or index may be pushed without all of its layers or entries.",
     ),
     key(
         "tokens.lifetime",
@@ -384,7 +384,11 @@ pub(crate) fn load(file: Option<&Path>, listen: Option<&str>) -> anyhow::Result<
             .with_context(|| format!("cannot read the settings file {}", file.display()))?,
         None => String::new(),
     };
-    let variables = std::env::vars().filter(|(name, _)| name.starts_with(PREFIX));
+    // Others' variables need not be text.
+    let variables =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    let variables = variables.filter(|(name, _)| name.starts_with(PREFIX));
+    let variables = variables.map(|(name, value)| (name, value.to_string_lossy().into_owned()));
     let name = file.map_or_else(String::new, |file| file.display().to_string());
     resolve(&name, &text, variables, listen)
 }

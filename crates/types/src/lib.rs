@@ -27,6 +27,16 @@ pub struct Page {
     pub last: Option<String>,
 }
 
+impl Page {
+    /// The page of `limit` entries behind `last`; `None` if `last` can be no entry of any list.
+    pub fn after(limit: usize, last: Option<String>) -> Option<Page> {
+        let can_be_entry = |last: &String| last.len() <= 512 && !last.contains('\0');
+        last.as_ref()
+            .is_none_or(can_be_entry)
+            .then_some(Page { limit, last })
+    }
+}
+
 /// The one name of an operation: a face attaches it to its answer, for the metric and the log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OperationName(pub &'static str);

@@ -8,11 +8,15 @@
     reason = "tests"
 )]
 
+mod answers;
 mod conformance;
 mod errors;
+mod full_disk;
 mod hang_up;
 mod kill;
+mod manifests;
 mod races;
 mod rights;
 mod surface;
 mod tour;
+mod uploads;

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use wharfinger_testkit::http::{Client, IMAGE_MANIFEST, expect, text};
 use wharfinger_testkit::program::{Bootstrap, EngineKind, Program};
 
+use crate::answers::{code, send};
+
 const LAYER: Bytes = Bytes::from_static(b"a layer that nobody else may see");
 
 /// A server with the private repository `app` and the public one `open`, each with a version `1`.
@@ -21,13 +23,7 @@ async fn server(engine: EngineKind) -> Program {
 }
 
 async fn status(client: &Client, method: &str, target: &str) -> StatusCode {
-    let answer = client.send(method, target, &[], Bytes::new()).await;
-    answer.unwrap().status()
-}
-
-fn code(answer: &Response<Bytes>) -> String {
-    let body: Value = serde_json::from_slice(answer.body()).expect("a refusal has a JSON body");
-    body["errors"][0]["code"].as_str().unwrap().to_owned()
+    send(client, method, target).await.status()
 }
 
 /// What a client can see of an answer, apart from what no two answers share.

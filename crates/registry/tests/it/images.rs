@@ -80,7 +80,14 @@ pub(crate) async fn put(
 ) -> Result<Digest, Error> {
     installation
         .registry
-        .put_manifest(ctx, image, &reference.parse().unwrap(), &[], None, bytes)
+        .put_manifest(
+            ctx,
+            image,
+            &reference.parse().unwrap(),
+            &[],
+            None,
+            sent(&bytes),
+        )
         .await
         .map(|put| put.digest)
 }

@@ -8,7 +8,7 @@ use wharfinger_testkit::on_each_engine;
 use wharfinger_testkit::services::found;
 use wharfinger_types::{Digest, Page, Reference, media_type};
 
-use crate::images::{manifest, push_blob, push_image, put, read_blob};
+use crate::images::{manifest, push_blob, push_image, put, read_blob, sent};
 
 fn tag(text: &str) -> Reference {
     text.parse().unwrap()
@@ -65,7 +65,7 @@ on_each_engine! {
         let blobs = std::sync::Arc::new(wharfinger_blobstore::MemoryStore::new());
         let sparse = wharfinger_registry::Registry::new(blobs, SparseManifests::Allowed);
         let bytes = index(&[&Digest::sha256(b"?"), &child]);
-        sparse.put_manifest(&ctx, &image, &tag("sparse"), &[], None, bytes).await.unwrap();
+        sparse.put_manifest(&ctx, &image, &tag("sparse"), &[], None, sent(&bytes)).await.unwrap();
     }
 
     async fn a_wrong_digest_and_a_body_too_large_are_refused(store: Store) {

@@ -1,8 +1,9 @@
 //! Guarded operations that meet each other: whatever the order, the invariants hold.
 
 use tokio::task::JoinSet;
+use wharfinger_iam::Error as IamError;
 use wharfinger_metastore::Store;
-use wharfinger_registry::Error;
+use wharfinger_registry::{Error, repositories};
 use wharfinger_testkit::on_each_engine;
 use wharfinger_testkit::services::found;
 use wharfinger_types::Digest;
@@ -93,5 +94,33 @@ on_each_engine! {
         }
         let created = installation.audited_operations().await;
         assert_eq!(created.iter().filter(|operation| *operation == "create_repository").count(), 1);
+    }
+
+    /// What is acknowledged is there: a push that meets the deletion of its repository is refused, or
+    /// came before it.
+    async fn deleting_a_repository_while_it_is_pushed_to(store: Store) {
+        let installation = found(store).await;
+        let (ctx, tenancy) = (installation.administrator().await, &installation.tenancy);
+        let image = installation.image("app");
+        let name = "app".parse().unwrap();
+        for round in 0..ROUNDS {
+            let config = push_blob(&installation, &ctx, &image, b"{}").await;
+            let (putting, deleting) = tokio::join!(
+                put(&installation, &ctx, &image, "v1", manifest(&config, &[])),
+                repositories::delete_repository(&ctx, tenancy, &name),
+            );
+            deleting.unwrap();
+            let operations = installation.audited_operations().await;
+            let last = &operations[operations.len() - 2..];
+            match putting {
+                Ok(_) => assert_eq!(last, ["put_manifest", "delete_repository"], "round {round}"),
+                Err(Error::Iam(IamError::NotFound { .. })) => {}
+                // It was created anew, without the blob.
+                Err(Error::ManifestBlobUnknown(_)) => {
+                    repositories::delete_repository(&ctx, tenancy, &name).await.unwrap();
+                }
+                Err(other) => panic!("round {round}: {other:?}"),
+            }
+        }
     }
 }

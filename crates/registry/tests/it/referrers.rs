@@ -1,6 +1,7 @@
 //! Referrers: who names a digest as its subject.
 
 use bytes::Bytes;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use wharfinger_metastore::Store;
 use wharfinger_registry::referrers::PAGE;
@@ -8,7 +9,7 @@ use wharfinger_testkit::on_each_engine;
 use wharfinger_testkit::services::found;
 use wharfinger_types::Digest;
 
-use crate::images::{push_blob, push_image, put};
+use crate::images::{push_blob, push_image, put, sent};
 
 fn artifact(config: &Digest, subject: &Digest, kind: &str, note: &str) -> Bytes {
     let document = json!({
@@ -22,10 +23,16 @@ fn artifact(config: &Digest, subject: &Digest, kind: &str, note: &str) -> Bytes 
     document.to_string().into()
 }
 
-fn notes(manifests: &[Value]) -> Vec<&str> {
-    manifests
+fn read(manifest: &RawValue) -> Value {
+    serde_json::from_str(manifest.get()).unwrap()
+}
+
+fn notes(manifests: &[Box<RawValue>]) -> Vec<String> {
+    let notes = manifests
         .iter()
-        .filter_map(|manifest| manifest["annotations"]["note"].as_str())
+        .map(|manifest| read(manifest)["annotations"]["note"].clone());
+    notes
+        .map(|note| note.as_str().unwrap().to_owned())
         .collect()
 }
 
@@ -37,16 +44,16 @@ on_each_engine! {
         let config = push_blob(&installation, &ctx, &image, b"{}").await;
         for (kind, note) in [("a/sbom", "one"), ("a/signature", "two")] {
             let bytes = artifact(&config, &subject, kind, note);
-            let put = registry.put_manifest(&ctx, &image, &Digest::sha256(&bytes).as_str().parse().unwrap(), &[], None, bytes).await;
+            let put = registry.put_manifest(&ctx, &image, &Digest::sha256(&bytes).as_str().parse().unwrap(), &[], None, sent(&bytes)).await;
             assert_eq!(put.unwrap().subject.as_ref(), Some(&subject));
         }
         let all = registry.list_referrers(&ctx, &image, &subject, None, 0).await.unwrap();
         assert_eq!(notes(&all.manifests), ["one", "two"]);
-        assert_eq!(all.manifests[0]["artifactType"], "a/sbom");
+        assert_eq!(read(&all.manifests[0])["artifactType"], "a/sbom");
         let some = registry.list_referrers(&ctx, &image, &subject, Some("a/signature"), 0).await.unwrap();
         assert_eq!(notes(&some.manifests), ["two"]);
 
-        let hidden: Digest = all.manifests[0]["digest"].as_str().unwrap().parse().unwrap();
+        let hidden: Digest = read(&all.manifests[0])["digest"].as_str().unwrap().parse().unwrap();
         registry.delete_manifest(&ctx, &image, &hidden).await.unwrap();
         let rest = registry.list_referrers(&ctx, &image, &subject, None, 0).await.unwrap();
         assert_eq!(notes(&rest.manifests), ["two"]);

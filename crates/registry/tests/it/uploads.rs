@@ -1,9 +1,13 @@
 //! Upload sessions: offsets, digests, broken bodies, foreign sessions.
 
-use futures_util::stream;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use wharfinger_blobstore::{BlobStore, MemoryStore};
 use wharfinger_metastore::Store;
-use wharfinger_registry::Error;
 use wharfinger_registry::uploads::ChunkRange;
+use wharfinger_registry::{Error, Registry, SparseManifests};
 use wharfinger_testkit::on_each_engine;
 use wharfinger_testkit::services::found;
 use wharfinger_types::{Algorithm, Digest};
@@ -99,5 +103,60 @@ on_each_engine! {
         assert!(unknown(registry.get_upload(&ctx, &one, "no-such-session").await.map(drop)));
         registry.cancel_upload(&ctx, &one, &upload.uuid).await.unwrap();
         assert!(unknown(registry.cancel_upload(&ctx, &one, &upload.uuid).await));
+    }
+
+    /// The row of a session may outlive its bytes in a power cut: another process reads them again.
+    async fn a_session_goes_on_in_another_process_only_if_its_bytes_are_there(store: Store) {
+        let installation = found(store).await;
+        let (ctx, image) = (installation.administrator().await, installation.image("app"));
+        let blobs = Arc::new(MemoryStore::new());
+        let process = || Registry::new(Arc::clone(&blobs) as Arc<dyn BlobStore>, SparseManifests::Refused);
+        let digest = Digest::sha256(b"hello world");
+
+        let first = process();
+        let upload = first.start_upload(&ctx, &image, Algorithm::Sha256).await.unwrap();
+        first.append_upload(&ctx, &image, &upload.uuid, None, sent(b"hello ")).await.unwrap();
+        let second = process();
+        assert_eq!(second.get_upload(&ctx, &image, &upload.uuid).await.unwrap().offset, 6);
+        second.finish_upload(&ctx, &image, &upload.uuid, None, &digest, sent(b"world")).await.unwrap();
+        second.open_blob(&ctx, &image, &digest).await.unwrap();
+
+        let upload = first.start_upload(&ctx, &image, Algorithm::Sha256).await.unwrap();
+        first.append_upload(&ctx, &image, &upload.uuid, None, sent(b"hello ")).await.unwrap();
+        let lost = Registry::new(Arc::new(MemoryStore::new()), SparseManifests::Refused);
+        let refused = lost.get_upload(&ctx, &image, &upload.uuid).await;
+        assert!(matches!(refused, Err(Error::UploadUnknown(_))));
+        let refused = lost.finish_upload(&ctx, &image, &upload.uuid, None, &digest, sent(b"world")).await;
+        assert!(matches!(refused, Err(Error::UploadUnknown(_))));
+        assert!(matches!(first.get_upload(&ctx, &image, &upload.uuid).await, Err(Error::UploadUnknown(_))));
+    }
+
+    async fn a_request_takes_a_session_over_from_a_client_that_fell_silent(store: Store) {
+        let installation = found(store).await;
+        let (ctx, image, registry) = (installation.administrator().await, installation.image("app"), &installation.registry);
+        let upload = registry.start_upload(&ctx, &image, Algorithm::Sha256).await.unwrap();
+        let silent = stream::iter([Ok::<_, std::convert::Infallible>(Bytes::from_static(b"hello "))]).chain(stream::pending());
+        let digest = Digest::sha256(b"hello world");
+        let (abandoned, offset) = tokio::join!(
+            registry.append_upload(&ctx, &image, &upload.uuid, None, silent),
+            async {
+                // The one that fell silent is under way when the next request comes.
+                tokio::task::yield_now().await;
+                registry.append_upload(&ctx, &image, &upload.uuid, None, sent(b"world")).await
+            },
+        );
+        assert!(matches!(abandoned, Err(Error::BodyBroken(_))), "{abandoned:?}");
+        assert_eq!(offset.unwrap().offset, 11);
+        registry.finish_upload(&ctx, &image, &upload.uuid, None, &digest, sent(b"")).await.unwrap();
+    }
+
+    /// Text that PostgreSQL takes in no column.
+    async fn an_upload_id_that_is_none_is_unknown(store: Store) {
+        let installation = found(store).await;
+        let (ctx, image, registry) = (installation.administrator().await, installation.image("app"), &installation.registry);
+        push_blob(&installation, &ctx, &image, b"x").await;
+        for uuid in ["\0", "x", &"0".repeat(10_000)] {
+            assert!(matches!(registry.get_upload(&ctx, &image, uuid).await, Err(Error::UploadUnknown(_))));
+        }
     }
 }

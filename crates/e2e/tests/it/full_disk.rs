@@ -1,0 +1,83 @@
+//! A disk that is full refuses pushes, and takes them again when there is room.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bytes::Bytes;
+use http::StatusCode;
+use wharfinger_e2e::upload::blob_matches;
+use wharfinger_testkit::http::{Client, Dice, digest, expect};
+use wharfinger_testkit::program::{EngineKind, Program};
+
+/// A small file system, for as long as the value lives.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(path: &Path) -> Self {
+        let mut command = Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", "size=4m", "wharfinger-test"]);
+        let mounted = command.arg(path).status();
+        assert!(
+            mounted.is_ok_and(|status| status.success()),
+            "cannot mount a tmpfs on {}: run the tests as root",
+            path.display()
+        );
+        Self(path.to_owned())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: the server still has its files open.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// A server whose objects, but not its metadata, are on a disk of 4 MiB.
+fn server() -> (SmallDisk, Program) {
+    let mut program = Program::start(EngineKind::Sqlite);
+    program.stop();
+    let disk = SmallDisk::mount(&program.data_dir().join("objects"));
+    program.restart();
+    (disk, program)
+}
+
+async fn push(client: &Client, image: &str, blob: &Bytes) -> StatusCode {
+    let target = format!("/v2/{image}/blobs/uploads/?digest={}", digest(blob));
+    let answer = client.send("POST", &target, &[], blob.clone()).await;
+    answer.unwrap().status()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_request_that_fills_the_disk_gives_its_room_back() {
+    let (_disk, program) = server();
+    let client = program.administrator();
+    let image = program.image("full/app");
+    let (large, small) = (Dice::new(1).bytes(6 << 20), Dice::new(2).bytes(100_000));
+    assert_eq!(push(&client, &image, &small).await, StatusCode::CREATED);
+    assert_eq!(
+        push(&client, &image, &large).await,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+    let other = Dice::new(3).bytes(100_000);
+    assert_eq!(push(&client, &image, &other).await, StatusCode::CREATED);
+    for blob in [&small, &other] {
+        assert!(blob_matches(&client, &image, blob).await.unwrap());
+    }
+    assert!(!blob_matches(&client, &image, &large).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_fills_the_disk_gives_its_room_back_when_it_is_cancelled() {
+    let (_disk, program) = server();
+    let client = program.administrator();
+    let image = program.image("full/app");
+    let large = Dice::new(1).bytes(6 << 20);
+    let location = client.start_upload(&image).await.unwrap();
+    let refused = client.send("PATCH", &location, &[], large).await.unwrap();
+    expect(refused, StatusCode::SERVICE_UNAVAILABLE).unwrap();
+    let cancelled = client.delete(&location).await.unwrap();
+    expect(cancelled, StatusCode::NO_CONTENT).unwrap();
+    let other = Dice::new(3).bytes(100_000);
+    assert_eq!(push(&client, &image, &other).await, StatusCode::CREATED);
+}
