@@ -34,10 +34,7 @@ impl Client {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-        Ok(Self {
-            connection: BufReader::with_capacity(16 << 10, stream),
-            headers: headers.to_owned(),
-        })
+        Ok(Self { connection: BufReader::with_capacity(16 << 10, stream), headers: headers.to_owned() })
     }
 
     /// Sends a request whose body is all of `parts`, and reads the answer up to its body.
@@ -87,11 +84,7 @@ impl Client {
     pub(crate) fn pull(&mut self, path: &str, size: usize, receive: Receive) -> Result<()> {
         let answer = self.request("GET", path, "text/plain", &[])?;
         if answer.status != 200 || answer.length != size {
-            bail!(
-                "GET {path}: status {}, {} bytes instead of {size}",
-                answer.status,
-                answer.length
-            );
+            bail!("GET {path}: status {}, {} bytes instead of {size}", answer.status, answer.length);
         }
         let buffered = self.connection.buffer().len().min(size);
         self.connection.consume(buffered);
@@ -108,25 +101,15 @@ impl Client {
             if count == 0 {
                 bail!("GET {path}: the connection ended {left} bytes early");
             }
-            left = left
-                .checked_sub(count)
-                .context("more bytes than announced")?;
+            left = left.checked_sub(count).context("more bytes than announced")?;
         }
         Ok(())
     }
 
     fn read_head(&mut self) -> Result<Answer> {
         let status = self.read_line()?;
-        let status = status
-            .split(' ')
-            .nth(1)
-            .context("no status line")?
-            .parse()?;
-        let mut answer = Answer {
-            status,
-            location: String::new(),
-            length: 0,
-        };
+        let status = status.split(' ').nth(1).context("no status line")?.parse()?;
+        let mut answer = Answer { status, location: String::new(), length: 0 };
         loop {
             let line = self.read_line()?;
             if line.is_empty() {
@@ -156,7 +139,5 @@ fn without_origin(location: &str) -> &str {
     let Some((_, rest)) = location.split_once("://") else {
         return location;
     };
-    rest.find('/')
-        .and_then(|start| rest.get(start..))
-        .unwrap_or("/")
+    rest.find('/').and_then(|start| rest.get(start..)).unwrap_or("/")
 }

@@ -2,11 +2,7 @@
 //!
 //! Runs alternate (A B C, then C B A), after one warm-up each, so that what else the machine does hits
 //! all alike. Wall figures of runs beside much foreign work are left out while three quiet ones remain.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command-line program"
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
 
 mod http;
 mod operation;
@@ -25,7 +21,8 @@ use operation::{Operation, Sample};
 use peer::{Kind, Peer};
 use workload::Workload;
 
-const USAGE: &str = "usage: wharfinger-bench [--wharfinger PROGRAM] [--dir DIRECTORY] [--rounds N] [--only OPERATION]...";
+const USAGE: &str =
+    "usage: wharfinger-bench [--wharfinger PROGRAM] [--dir DIRECTORY] [--rounds N] [--only OPERATION]...";
 
 struct Options {
     wharfinger: String,
@@ -54,8 +51,7 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<()> {
     fs::create_dir_all(&options.directory)?;
     let lock = File::create(options.directory.join("lock"))?;
-    lock.try_lock()
-        .with_context(|| format!("another benchmark runs in {}", options.directory.display()))?;
+    lock.try_lock().with_context(|| format!("another benchmark runs in {}", options.directory.display()))?;
 
     eprintln!("making the workload");
     let workload = Workload::new();
@@ -64,9 +60,8 @@ fn run(options: &Options) -> Result<()> {
         (Kind::DockerRegistry, "docker-registry"),
         (Kind::Nginx, "nginx"),
     ];
-    let mut peers: Vec<Peer> = programs
-        .map(|(kind, program)| Peer::new(kind, program, &options.directory))
-        .into();
+    let mut peers: Vec<Peer> =
+        programs.map(|(kind, program)| Peer::new(kind, program, &options.directory)).into();
     peers.retain_mut(|peer| match peer.start_filled(&workload) {
         Ok(()) => true,
         Err(error) => {
@@ -76,10 +71,7 @@ fn run(options: &Options) -> Result<()> {
     });
     report::print_legend(options.rounds);
     for operation in options.only.iter().copied() {
-        report::print(
-            operation,
-            &measure(operation, &mut peers, &workload, options.rounds),
-        );
+        report::print(operation, &measure(operation, &mut peers, &workload, options.rounds));
     }
     Ok(())
 }
@@ -92,9 +84,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
         only: Vec::new(),
     };
     while let Some(argument) = arguments.next() {
-        let value = arguments
-            .next()
-            .with_context(|| format!("{argument} needs a value"))?;
+        let value = arguments.next().with_context(|| format!("{argument} needs a value"))?;
         match argument.as_str() {
             "--wharfinger" => options.wharfinger = value,
             "--dir" => options.directory = PathBuf::from(value),
@@ -102,13 +92,9 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
                 options.rounds = value.parse().with_context(|| format!("--rounds {value}"))?;
             }
             "--only" => {
-                let found = Operation::ALL
-                    .into_iter()
-                    .find(|operation| operation.name() == value);
+                let found = Operation::ALL.into_iter().find(|operation| operation.name() == value);
                 let names = Operation::ALL.map(Operation::name).join(" ");
-                options.only.push(
-                    found.with_context(|| format!("no operation {value}; there are {names}"))?,
-                );
+                options.only.push(found.with_context(|| format!("no operation {value}; there are {names}"))?);
             }
             _ => bail!("there is no {argument}"),
         }
@@ -126,9 +112,7 @@ fn measure(
     workload: &Workload,
     rounds: usize,
 ) -> Vec<(Kind, Vec<Sample>)> {
-    let able = peers
-        .iter_mut()
-        .filter(|peer| operation.is_possible(peer.kind));
+    let able = peers.iter_mut().filter(|peer| operation.is_possible(peer.kind));
     let mut runs: Vec<(&mut Peer, Vec<Sample>)> = able.map(|peer| (peer, Vec::new())).collect();
     for round in 0..=rounds {
         runs.retain_mut(|(peer, samples)| match operation.run(peer, workload) {
@@ -146,20 +130,14 @@ fn measure(
                 true
             }
             Err(error) => {
-                println!(
-                    "{} is left out of {}: {error:#}\n",
-                    peer.kind.name(),
-                    operation.name()
-                );
+                println!("{} is left out of {}: {error:#}\n", peer.kind.name(), operation.name());
                 false
             }
         });
         runs.reverse();
     }
-    let mut results: Vec<(Kind, Vec<Sample>)> = runs
-        .into_iter()
-        .map(|(peer, samples)| (peer.kind, samples))
-        .collect();
+    let mut results: Vec<(Kind, Vec<Sample>)> =
+        runs.into_iter().map(|(peer, samples)| (peer.kind, samples)).collect();
     results.sort_by_key(|(kind, _)| *kind);
     results
 }

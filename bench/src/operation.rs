@@ -40,11 +40,7 @@ pub(crate) struct Sample {
 
 impl Sample {
     fn at_rest(figure: f64) -> Self {
-        Self {
-            figure,
-            cpu: None,
-            foreign: 0.0,
-        }
+        Self { figure, cpu: None, foreign: 0.0 }
     }
 
     pub(crate) fn is_noisy(&self) -> bool {
@@ -81,31 +77,15 @@ impl Operation {
         match self {
             Self::Start => ("Start to first answer, empty store", "ms", ""),
             Self::Memory => ("Anonymous memory, 10 s idle after start", "MiB", ""),
-            Self::PullDiscard => (
-                "Pull a 256 MiB blob, one connection, client discards",
-                "GB/s",
-                "CPU s/GB",
-            ),
-            Self::PullCopy => (
-                "Pull a 256 MiB blob, one connection, client copies",
-                "GB/s",
-                "CPU s/GB",
-            ),
-            Self::Manifest => (
-                "GET a manifest by tag, 16 connections",
-                "requests/s",
-                "CPU µs/request",
-            ),
-            Self::PushLarge => (
-                "Durable push of a 256 MiB blob (POST, PUT), empty store",
-                "GB/s",
-                "CPU s/GB",
-            ),
-            Self::PushSmall => (
-                "Durable push of 64 KiB blobs, 8 connections, empty store",
-                "blobs/s",
-                "CPU µs/blob",
-            ),
+            Self::PullDiscard => ("Pull a 256 MiB blob, one connection, client discards", "GB/s", "CPU s/GB"),
+            Self::PullCopy => ("Pull a 256 MiB blob, one connection, client copies", "GB/s", "CPU s/GB"),
+            Self::Manifest => ("GET a manifest by tag, 16 connections", "requests/s", "CPU µs/request"),
+            Self::PushLarge => {
+                ("Durable push of a 256 MiB blob (POST, PUT), empty store", "GB/s", "CPU s/GB")
+            }
+            Self::PushSmall => {
+                ("Durable push of 64 KiB blobs, 8 connections, empty store", "blobs/s", "CPU µs/blob")
+            }
         }
     }
 
@@ -119,9 +99,7 @@ impl Operation {
             Self::Memory => {
                 peer.start_empty()?;
                 sleep(Duration::from_secs(10));
-                return Ok(Sample::at_rest(
-                    process::anonymous_memory(&peer.pids()?)? / f64::from(1 << 20),
-                ));
+                return Ok(Sample::at_rest(process::anonymous_memory(&peer.pids()?)? / f64::from(1 << 20)));
             }
             Self::PushLarge | Self::PushSmall => drop(peer.start_empty()?),
             _ => peer.start_filled(workload)?,
@@ -129,11 +107,7 @@ impl Operation {
         peer.authorize()?;
         let path = format!("/v2/{}/blobs/{}", peer.repository, workload.layer.digest);
         let pids = peer.pids()?;
-        let before = (
-            process::machine_cpu()?,
-            process::cpu(&pids),
-            process::own_cpu(),
-        );
+        let before = (process::machine_cpu()?, process::cpu(&pids), process::own_cpu());
         let start = Instant::now();
         let count = match self {
             Self::PullDiscard => pull(peer, &path, Receive::Discard)?,
@@ -144,13 +118,8 @@ impl Operation {
         };
         let wall = start.elapsed().as_secs_f64();
         let server = process::cpu(&pids) - before.1;
-        let foreign =
-            (process::machine_cpu()? - before.0) - server - (process::own_cpu() - before.2);
-        let cpu_scale = if matches!(self, Self::Manifest | Self::PushSmall) {
-            1e6
-        } else {
-            1.0
-        };
+        let foreign = (process::machine_cpu()? - before.0) - server - (process::own_cpu() - before.2);
+        let cpu_scale = if matches!(self, Self::Manifest | Self::PushSmall) { 1e6 } else { 1.0 };
         Ok(Sample {
             figure: count / wall,
             cpu: Some(cpu_scale * server / count),
@@ -171,32 +140,18 @@ fn pull(peer: &Peer, path: &str, receive: Receive) -> Result<f64> {
 /// Gigabytes sent.
 fn push_large(peer: &Peer, workload: &Workload) -> Result<f64> {
     let mut client = Client::connect(peer.port, &peer.headers)?;
-    push(
-        &mut client,
-        &peer.repository,
-        &workload.layer.digest,
-        &[&workload.layer.bytes],
-    )?;
+    push(&mut client, &peer.repository, &workload.layer.digest, &[&workload.layer.bytes])?;
     Ok(LARGE as f64 / 1e9)
 }
 
 /// Requests answered in 3 s.
 fn get_manifests(peer: &Peer) -> Result<f64> {
     let mut command = process::bound_to_us("wrk");
-    command.args([
-        "-t1",
-        "-c16",
-        "-d3s",
-        "-H",
-        &format!("Accept: {MANIFEST_TYPE}"),
-    ]);
+    command.args(["-t1", "-c16", "-d3s", "-H", &format!("Accept: {MANIFEST_TYPE}")]);
     for header in peer.headers.lines() {
         command.args(["-H", header]);
     }
-    command.arg(format!(
-        "http://127.0.0.1:{}/v2/{}/manifests/latest",
-        peer.port, peer.repository
-    ));
+    command.arg(format!("http://127.0.0.1:{}/v2/{}/manifests/latest", peer.port, peer.repository));
     let output = command.stderr(Stdio::inherit()).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() || text.contains("Non-2xx") || text.contains("Socket errors") {
@@ -218,10 +173,8 @@ fn push_small(peer: &Peer, workload: &Workload) -> Result<f64> {
         let mut count = 0;
         while Instant::now() < end {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            let digest = workload
-                .small_digests
-                .get(number)
-                .context("the workload has too few small blobs")?;
+            let digest =
+                workload.small_digests.get(number).context("the workload has too few small blobs")?;
             push(
                 &mut client,
                 &peer.repository,
@@ -236,11 +189,7 @@ fn push_small(peer: &Peer, workload: &Workload) -> Result<f64> {
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(push_until_end)).collect();
         let mut sum = 0.0;
         for thread in threads {
-            sum += f64::from(
-                thread
-                    .join()
-                    .map_err(|_| anyhow::anyhow!("a pushing thread panicked"))??,
-            );
+            sum += f64::from(thread.join().map_err(|_| anyhow::anyhow!("a pushing thread panicked"))??);
         }
         Ok(sum)
     })

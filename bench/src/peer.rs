@@ -72,15 +72,10 @@ impl Peer {
         }
         self.is_filled = false;
         fs::create_dir_all(self.directory.join("data"))?;
-        self.port = std::net::TcpListener::bind("127.0.0.1:0")?
-            .local_addr()?
-            .port();
+        self.port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut command = self.command()?;
         let log = File::create(self.directory.join("log"))?;
-        command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let start = Instant::now();
         self.child = Some(command.spawn().context("setpriv (package util-linux)")?);
         while !self.answers() {
@@ -89,9 +84,8 @@ impl Peer {
             if ended.is_some() || start.elapsed() > Duration::from_secs(20) {
                 let log = fs::read_to_string(self.directory.join("log")).unwrap_or_default();
                 let last = log.lines().last().unwrap_or("nothing");
-                let state = ended.map_or("runs but does not answer".to_owned(), |status| {
-                    format!("ended, {status}")
-                });
+                let state =
+                    ended.map_or("runs but does not answer".to_owned(), |status| format!("ended, {status}"));
                 bail!("{state}; its log says: {last}");
             }
             sleep(Duration::from_millis(1));
@@ -104,10 +98,7 @@ impl Peer {
         let Some(mut child) = self.child.take() else {
             return;
         };
-        let _ = Command::new("kill")
-            .arg(child.id().to_string())
-            .stderr(Stdio::null())
-            .status();
+        let _ = Command::new("kill").arg(child.id().to_string()).stderr(Stdio::null()).status();
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(10) {
             if !matches!(child.try_wait(), Ok(None)) {
@@ -133,24 +124,15 @@ impl Peer {
         match self.kind {
             Kind::Wharfinger => {
                 command.arg("serve").arg("--data-dir").arg(&data);
-                command
-                    .arg("--listen")
-                    .arg(format!("127.0.0.1:{}", self.port));
+                command.arg("--listen").arg(format!("127.0.0.1:{}", self.port));
             }
             Kind::DockerRegistry => {
                 fs::write(&config, docker_config(&data, self.port))?;
-                command
-                    .arg("serve")
-                    .arg(&config)
-                    .env("OTEL_TRACES_EXPORTER", "none");
+                command.arg("serve").arg(&config).env("OTEL_TRACES_EXPORTER", "none");
             }
             Kind::Nginx => {
                 fs::write(&config, nginx_config(&self.directory, self.port))?;
-                command
-                    .arg("-e")
-                    .arg(self.directory.join("log"))
-                    .arg("-c")
-                    .arg(&config);
+                command.arg("-e").arg(self.directory.join("log")).arg("-c").arg(&config);
             }
         }
         Ok(command)
@@ -165,27 +147,17 @@ impl Peer {
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let bootstrap: Value = serde_json::from_str(&text)?;
         let field = |name: &str| {
-            bootstrap
-                .get(name)
-                .and_then(Value::as_str)
-                .with_context(|| format!("bootstrap.json: no {name}"))
+            bootstrap.get(name).and_then(Value::as_str).with_context(|| format!("bootstrap.json: no {name}"))
         };
         let namespace = field("namespace")?;
-        let login = BASE64.encode(format!(
-            "{namespace}/{}:{}",
-            field("username")?,
-            field("auth_token")?
-        ));
+        let login = BASE64.encode(format!("{namespace}/{}:{}", field("username")?, field("auth_token")?));
         self.repository = format!("{namespace}/bench");
         let scope = format!("repository:{}:pull,push", self.repository);
         let mut client = Client::connect(self.port, &format!("Authorization: Basic {login}\r\n"))?;
         let path = format!("/20180419/docker/token?service=127.0.0.1&scope={scope}");
         let (_, body) = client.expect(200, "GET", &path, "text/plain", &[])?;
         let answer: Value = serde_json::from_slice(&body)?;
-        let token = answer
-            .get("token")
-            .and_then(Value::as_str)
-            .context("the token answer has no token")?;
+        let token = answer.get("token").and_then(Value::as_str).context("the token answer has no token")?;
         self.headers = format!("Authorization: Bearer {token}\r\n");
         Ok(())
     }
@@ -201,10 +173,7 @@ impl Peer {
             let directory = self.directory.join("data/v2").join(&self.repository);
             fs::create_dir_all(directory.join("blobs"))?;
             fs::create_dir_all(directory.join("manifests"))?;
-            fs::write(
-                directory.join("blobs").join(&workload.layer.digest),
-                &workload.layer.bytes,
-            )?;
+            fs::write(directory.join("blobs").join(&workload.layer.digest), &workload.layer.bytes)?;
             fs::write(directory.join("manifests/latest"), &workload.manifest)?;
         } else {
             self.authorize()?;
@@ -213,13 +182,7 @@ impl Peer {
                 push(&mut client, &self.repository, digest, &[bytes])?;
             }
             let path = format!("/v2/{}/manifests/latest", self.repository);
-            client.expect(
-                201,
-                "PUT",
-                &path,
-                MANIFEST_TYPE,
-                &[workload.manifest.as_bytes()],
-            )?;
+            client.expect(201, "PUT", &path, MANIFEST_TYPE, &[workload.manifest.as_bytes()])?;
         }
         self.is_filled = true;
         Ok(())
@@ -234,24 +197,10 @@ impl Drop for Peer {
 }
 
 /// POST, then PUT with the whole blob.
-pub(crate) fn push(
-    client: &mut Client,
-    repository: &str,
-    digest: &str,
-    parts: &[&[u8]],
-) -> Result<()> {
-    let (answer, _) = client.expect(
-        202,
-        "POST",
-        &format!("/v2/{repository}/blobs/uploads/"),
-        "text/plain",
-        &[],
-    )?;
-    let separator = if answer.location.contains('?') {
-        '&'
-    } else {
-        '?'
-    };
+pub(crate) fn push(client: &mut Client, repository: &str, digest: &str, parts: &[&[u8]]) -> Result<()> {
+    let (answer, _) =
+        client.expect(202, "POST", &format!("/v2/{repository}/blobs/uploads/"), "text/plain", &[])?;
+    let separator = if answer.location.contains('?') { '&' } else { '?' };
     let path = format!("{}{separator}digest={digest}", answer.location);
     client.expect(201, "PUT", &path, "application/octet-stream", parts)?;
     Ok(())

@@ -45,11 +45,7 @@ pub(crate) fn own_cpu() -> f64 {
 pub(crate) fn machine_cpu() -> Result<f64> {
     let text = fs::read_to_string("/proc/stat")?;
     let first = text.lines().next().context("/proc/stat is empty")?;
-    let fields: Vec<f64> = first
-        .split_whitespace()
-        .skip(1)
-        .filter_map(|field| field.parse().ok())
-        .collect();
+    let fields: Vec<f64> = first.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
     // user nice system idle iowait irq softirq steal; guest time is in user already.
     let busy = fields.iter().take(8).sum::<f64>() - fields.iter().skip(3).take(2).sum::<f64>();
     Ok(busy / TICKS_PER_SECOND)
@@ -60,10 +56,7 @@ pub(crate) fn anonymous_memory(pids: &[u32]) -> Result<f64> {
     let mut sum = 0.0;
     for pid in pids {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("RssAnon:"))
-            .context("no RssAnon")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).context("no RssAnon")?;
         sum += line.trim().trim_end_matches(" kB").parse::<f64>()? * 1024.0;
     }
     Ok(sum)
@@ -78,10 +71,6 @@ fn stat(pid: u32) -> Option<Vec<String>> {
 
 fn ticks(pid: u32, fields: std::ops::Range<usize>) -> f64 {
     let stat = stat(pid).unwrap_or_default();
-    let ticks = stat
-        .get(fields)
-        .unwrap_or_default()
-        .iter()
-        .filter_map(|field| field.parse::<f64>().ok());
+    let ticks = stat.get(fields).unwrap_or_default().iter().filter_map(|field| field.parse::<f64>().ok());
     ticks.sum::<f64>() / TICKS_PER_SECOND
 }

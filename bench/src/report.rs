@@ -17,10 +17,7 @@ pub(crate) fn print_legend(rounds: usize) {
 pub(crate) fn print(operation: Operation, results: &[(Kind, Vec<Sample>)]) {
     let (title, unit, cpu_unit) = operation.describe();
     let has_cpu = !cpu_unit.is_empty();
-    let bases: Vec<_> = results
-        .iter()
-        .filter(|(kind, _)| *kind != Kind::Wharfinger)
-        .collect();
+    let bases: Vec<_> = results.iter().filter(|(kind, _)| *kind != Kind::Wharfinger).collect();
     let mut columns = vec!["server".to_owned(), unit.to_owned()];
     if has_cpu {
         columns.push(cpu_unit.to_owned());
@@ -32,39 +29,24 @@ pub(crate) fn print(operation: Operation, results: &[(Kind, Vec<Sample>)]) {
         }
     }
     columns.push("noisy runs".to_owned());
-    println!(
-        "### {title}\n\n| {} |\n|{}",
-        columns.join(" | "),
-        "---|".repeat(columns.len())
-    );
+    println!("### {title}\n\n| {} |\n|{}", columns.join(" | "), "---|".repeat(columns.len()));
 
     for (kind, samples) in results {
         let mut row = vec![
             kind.name().to_owned(),
-            figures(
-                samples
-                    .iter()
-                    .map(|sample| (sample.figure, sample.is_noisy())),
-            ),
+            figures(samples.iter().map(|sample| (sample.figure, sample.is_noisy()))),
         ];
         if has_cpu {
-            row.push(quartiles(
-                samples.iter().filter_map(|sample| sample.cpu).collect(),
-            ));
+            row.push(quartiles(samples.iter().filter_map(|sample| sample.cpu).collect()));
         }
         for (base, others) in &bases {
             let pairs = || samples.iter().zip(others).filter(|_| kind != base);
             row.push(figures(pairs().map(|(sample, other)| {
-                (
-                    sample.figure / other.figure,
-                    sample.is_noisy() || other.is_noisy(),
-                )
+                (sample.figure / other.figure, sample.is_noisy() || other.is_noisy())
             })));
             if has_cpu {
                 row.push(quartiles(
-                    pairs()
-                        .filter_map(|(sample, other)| Some(sample.cpu? / other.cpu?))
-                        .collect(),
+                    pairs().filter_map(|(sample, other)| Some(sample.cpu? / other.cpu?)).collect(),
                 ));
             }
         }
@@ -77,11 +59,7 @@ pub(crate) fn print(operation: Operation, results: &[(Kind, Vec<Sample>)]) {
 
 /// Of figures that noise falsifies: each with whether it is noisy.
 fn figures(all: impl Iterator<Item = (f64, bool)> + Clone) -> String {
-    let quiet: Vec<f64> = all
-        .clone()
-        .filter(|(_, is_noisy)| !is_noisy)
-        .map(|(figure, _)| figure)
-        .collect();
+    let quiet: Vec<f64> = all.clone().filter(|(_, is_noisy)| !is_noisy).map(|(figure, _)| figure).collect();
     if quiet.len() >= QUIET_RUNS || quiet.len() == all.clone().count() {
         return quartiles(quiet);
     }

@@ -28,29 +28,16 @@ pub(crate) struct Workload {
 impl Workload {
     pub(crate) fn new() -> Self {
         let layer = noise(LARGE);
-        let layer = Blob {
-            digest: digest(&[&layer]),
-            bytes: layer,
-        };
-        let config = Blob {
-            digest: digest(&[b"{}"]),
-            bytes: b"{}".to_vec(),
-        };
+        let layer = Blob { digest: digest(&[&layer]), bytes: layer };
+        let config = Blob { digest: digest(&[b"{}"]), bytes: b"{}".to_vec() };
         let manifest = format!(
             r#"{{"schemaVersion":2,"mediaType":"{MANIFEST_TYPE}","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{}","size":2}},"layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{}","size":{LARGE}}}]}}"#,
             config.digest, layer.digest
         );
         let small_rest = noise(SMALL - 8);
-        let small_digests = (0..SMALL_BLOBS)
-            .map(|number| digest(&[&number.to_le_bytes(), &small_rest]))
-            .collect();
-        Self {
-            layer,
-            config,
-            manifest,
-            small_rest,
-            small_digests,
-        }
+        let small_digests =
+            (0..SMALL_BLOBS).map(|number| digest(&[&number.to_le_bytes(), &small_rest])).collect();
+        Self { layer, config, manifest, small_rest, small_digests }
     }
 }
 

@@ -18,11 +18,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     fn invalid(message: String) -> Failure {
-        Failure {
-            status: StatusCode::BAD_REQUEST,
-            code: "InvalidParameter",
-            message,
-        }
+        Failure { status: StatusCode::BAD_REQUEST, code: "InvalidParameter", message }
     }
 }
 
@@ -31,9 +27,7 @@ impl From<Error> for Failure {
         let (status, code) = match error.kind() {
             ErrorKind::Unauthenticated => (StatusCode::UNAUTHORIZED, "NotAuthenticated"),
             // Not there and not allowed look alike.
-            ErrorKind::NotFound | ErrorKind::Denied => {
-                (StatusCode::NOT_FOUND, "NotAuthorizedOrNotFound")
-            }
+            ErrorKind::NotFound | ErrorKind::Denied => (StatusCode::NOT_FOUND, "NotAuthorizedOrNotFound"),
             ErrorKind::Conflict if matches!(error, Error::Iam(IamError::NameTaken { .. })) => {
                 (StatusCode::CONFLICT, "NotAuthorizedOrResourceAlreadyExists")
             }
@@ -43,9 +37,7 @@ impl From<Error> for Failure {
             _ => (StatusCode::BAD_REQUEST, "InvalidParameter"),
         };
         let message = match error.kind() {
-            ErrorKind::Unavailable => {
-                "the server cannot do this at the moment: try again later".to_owned()
-            }
+            ErrorKind::Unavailable => "the server cannot do this at the moment: try again later".to_owned(),
             ErrorKind::Internal => {
                 "internal error: the server's log has the cause under this request's id".to_owned()
             }
@@ -54,11 +46,7 @@ impl From<Error> for Failure {
         if status.is_server_error() {
             tracing::error!(error = ?error, "request failed");
         }
-        Failure {
-            status,
-            code,
-            message,
-        }
+        Failure { status, code, message }
     }
 }
 
@@ -89,11 +77,6 @@ impl From<QueryRejection> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let body = json!({ "code": self.code, "message": self.message }).to_string();
-        (
-            self.status,
-            [(header::CONTENT_TYPE, "application/json")],
-            body,
-        )
-            .into_response()
+        (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
     }
 }

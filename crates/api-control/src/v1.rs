@@ -34,25 +34,19 @@ pub(crate) fn router(iam: Iam) -> Router {
         )
         .route(
             "/api/v1/users/{user}",
-            named(patch(update_user), "update_user")
-                .merge(named(delete(delete_user), "delete_user")),
+            named(patch(update_user), "update_user").merge(named(delete(delete_user), "delete_user")),
         )
         .route(
             "/api/v1/users/{user}/auth-tokens",
             named(get(list_auth_tokens), "list_auth_tokens")
                 .merge(named(post(create_auth_token), "create_auth_token")),
         )
-        .route(
-            "/api/v1/users/{user}/auth-tokens/{id}",
-            named(delete(delete_auth_token), "delete_auth_token"),
-        )
+        .route("/api/v1/users/{user}/auth-tokens/{id}", named(delete(delete_auth_token), "delete_auth_token"))
         .route("/api/v1/groups", named(post(create_group), "create_group"))
         .route(
             "/api/v1/groups/{group}/users/{user}",
-            named(put(add_user_to_group), "add_user_to_group").merge(named(
-                delete(remove_user_from_group),
-                "remove_user_from_group",
-            )),
+            named(put(add_user_to_group), "add_user_to_group")
+                .merge(named(delete(remove_user_from_group), "remove_user_from_group")),
         )
         .route(
             "/api/v1/repositories",
@@ -64,10 +58,7 @@ pub(crate) fn router(iam: Iam) -> Router {
             named(patch(update_repository), "update_repository")
                 .merge(named(delete(delete_repository), "delete_repository")),
         )
-        .route(
-            "/api/v1/tenancies",
-            named(post(create_tenancy), "create_tenancy"),
-        )
+        .route("/api/v1/tenancies", named(post(create_tenancy), "create_tenancy"))
         .with_state(iam)
 }
 
@@ -75,13 +66,11 @@ type Routed = axum::routing::MethodRouter<Iam>;
 
 /// Gives the answers of a route the operation's name, for metric and log.
 fn named(route: Routed, operation: &'static str) -> Routed {
-    route.layer(middleware::from_fn(
-        move |request: Request, next: Next| async move {
-            let mut response = next.run(request).await;
-            response.extensions_mut().insert(OperationName(operation));
-            response
-        },
-    ))
+    route.layer(middleware::from_fn(move |request: Request, next: Next| async move {
+        let mut response = next.run(request).await;
+        response.extensions_mut().insert(OperationName(operation));
+        response
+    }))
 }
 
 /// Who asks, and in which tenancy: the one named by `?tenancy=`, else the first.
@@ -104,10 +93,7 @@ impl FromRequestParts<Iam> for Caller {
         let ctx = iam.local_administrator(request.ok_or(IamError::Unauthenticated)?);
         let Query(query): Query<TenancyQuery> = parts.extract().await?;
         let tenancy = match query.tenancy {
-            Some(namespace) => {
-                ctx.tenancy(&namespace.parse::<Namespace>()?, Permission::UserInspect)
-                    .await?
-            }
+            Some(namespace) => ctx.tenancy(&namespace.parse::<Namespace>()?, Permission::UserInspect).await?,
             None => tenancies::first(iam).await?,
         };
         Ok(Caller { ctx, tenancy })
@@ -173,11 +159,7 @@ impl PageQuery {
     fn page(self) -> Result<Page, Failure> {
         let limit = self.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
         let remedy = "use the `opc-next-page` header of the answer before";
-        let invalid = || IamError::Invalid {
-            field: "page",
-            value: String::new(),
-            remedy,
-        };
+        let invalid = || IamError::Invalid { field: "page", value: String::new(), remedy };
         Ok(Page::after(limit, self.page).ok_or_else(invalid)?)
     }
 }
@@ -211,14 +193,8 @@ async fn create_user(caller: Caller, body: Body<NameBody>) -> Answer {
 async fn list_users(caller: Caller, page: PageParameters) -> Result<Response, Failure> {
     let page = page?.0.page()?;
     let users = users::list_users(&caller.ctx, &caller.tenancy, &page).await?;
-    let next = users
-        .last()
-        .map(|user| format!("{}/{}", user.domain, user.name));
-    Ok(page_of(
-        users.iter().map(user_view).collect(),
-        page.limit,
-        next,
-    ))
+    let next = users.last().map(|user| format!("{}/{}", user.domain, user.name));
+    Ok(page_of(users.iter().map(user_view).collect(), page.limit, next))
 }
 
 #[derive(Deserialize)]
@@ -227,11 +203,7 @@ struct UpdateUserBody {
     is_active: bool,
 }
 
-async fn update_user(
-    caller: Caller,
-    Path(user): Path<String>,
-    body: Body<UpdateUserBody>,
-) -> Answer {
+async fn update_user(caller: Caller, Path(user): Path<String>, body: Body<UpdateUserBody>) -> Answer {
     let Json(body) = body?;
     let user = users::update_user(&caller.ctx, &caller.tenancy, &user, body.is_active).await?;
     Ok(Json(user_view(&user)))
@@ -255,13 +227,8 @@ async fn create_auth_token(
 ) -> Answer {
     let Json(body) = body?;
     let (token, secret) =
-        auth_tokens::create_auth_token(&caller.ctx, &caller.tenancy, &user, &body.description)
-            .await?;
-    Ok(Json(with(
-        auth_token_view(&token),
-        "token",
-        secret.reveal(),
-    )))
+        auth_tokens::create_auth_token(&caller.ctx, &caller.tenancy, &user, &body.description).await?;
+    Ok(Json(with(auth_token_view(&token), "token", secret.reveal())))
 }
 
 async fn list_auth_tokens(caller: Caller, Path(user): Path<String>) -> Answer {
@@ -281,22 +248,13 @@ async fn create_group(caller: Caller, body: Body<NameBody>) -> Answer {
 }
 
 async fn add_user_to_group(caller: Caller, Path((group, user)): Path<(String, String)>) -> Answer {
-    let (group, user) =
-        groups::add_user_to_group(&caller.ctx, &caller.tenancy, &group, &user).await?;
+    let (group, user) = groups::add_user_to_group(&caller.ctx, &caller.tenancy, &group, &user).await?;
     Ok(Json(membership_view(&group, &user)))
 }
 
-async fn remove_user_from_group(
-    caller: Caller,
-    Path((group, user)): Path<(String, String)>,
-) -> Answer {
-    let (group, user) =
-        groups::remove_user_from_group(&caller.ctx, &caller.tenancy, &group, &user).await?;
-    Ok(Json(with(
-        membership_view(&group, &user),
-        "lifecycleState",
-        "DELETED",
-    )))
+async fn remove_user_from_group(caller: Caller, Path((group, user)): Path<(String, String)>) -> Answer {
+    let (group, user) = groups::remove_user_from_group(&caller.ctx, &caller.tenancy, &group, &user).await?;
+    Ok(Json(with(membership_view(&group, &user), "lifecycleState", "DELETED")))
 }
 
 #[derive(Deserialize)]
@@ -308,39 +266,24 @@ struct CreateRepositoryBody {
 }
 
 fn visibility(is_public: bool) -> Visibility {
-    if is_public {
-        Visibility::Public
-    } else {
-        Visibility::Private
-    }
+    if is_public { Visibility::Public } else { Visibility::Private }
 }
 
 async fn create_repository(caller: Caller, body: Body<CreateRepositoryBody>) -> Answer {
     let Json(body) = body?;
     let name: RepositoryName = body.display_name.parse()?;
-    let repository = repositories::create_repository(
-        &caller.ctx,
-        &caller.tenancy,
-        &name,
-        visibility(body.is_public),
-    )
-    .await?;
-    Ok(Json(repository_view(
-        &caller.tenancy,
-        &repository,
-        "AVAILABLE",
-    )))
+    let repository =
+        repositories::create_repository(&caller.ctx, &caller.tenancy, &name, visibility(body.is_public))
+            .await?;
+    Ok(Json(repository_view(&caller.tenancy, &repository, "AVAILABLE")))
 }
 
 async fn list_repositories(caller: Caller, page: PageParameters) -> Result<Response, Failure> {
     let page = page?.0.page()?;
     let repositories = repositories::list_repositories(&caller.ctx, &caller.tenancy, &page).await?;
-    let next = repositories
-        .last()
-        .map(|repository| repository.name.clone());
-    let views = repositories
-        .iter()
-        .map(|repository| repository_view(&caller.tenancy, repository, "AVAILABLE"));
+    let next = repositories.last().map(|repository| repository.name.clone());
+    let views =
+        repositories.iter().map(|repository| repository_view(&caller.tenancy, repository, "AVAILABLE"));
     Ok(page_of(views.collect(), page.limit, next))
 }
 
@@ -357,28 +300,16 @@ async fn update_repository(
 ) -> Answer {
     let Json(body) = body?;
     let name: RepositoryName = name.parse()?;
-    let repository = repositories::update_repository(
-        &caller.ctx,
-        &caller.tenancy,
-        &name,
-        visibility(body.is_public),
-    )
-    .await?;
-    Ok(Json(repository_view(
-        &caller.tenancy,
-        &repository,
-        "AVAILABLE",
-    )))
+    let repository =
+        repositories::update_repository(&caller.ctx, &caller.tenancy, &name, visibility(body.is_public))
+            .await?;
+    Ok(Json(repository_view(&caller.tenancy, &repository, "AVAILABLE")))
 }
 
 async fn delete_repository(caller: Caller, Path(name): Path<String>) -> Answer {
     let name: RepositoryName = name.parse()?;
     let repository = repositories::delete_repository(&caller.ctx, &caller.tenancy, &name).await?;
-    Ok(Json(repository_view(
-        &caller.tenancy,
-        &repository,
-        "DELETED",
-    )))
+    Ok(Json(repository_view(&caller.tenancy, &repository, "DELETED")))
 }
 
 #[derive(Deserialize)]
@@ -388,16 +319,8 @@ struct CreateTenancyBody {
     namespace: Option<String>,
 }
 
-async fn create_tenancy(
-    caller: Caller,
-    body: Body<CreateTenancyBody>,
-) -> Result<Json<Founding>, Failure> {
+async fn create_tenancy(caller: Caller, body: Body<CreateTenancyBody>) -> Result<Json<Founding>, Failure> {
     let Json(body) = body?;
-    let namespace = body
-        .namespace
-        .map(|namespace| namespace.parse::<Namespace>())
-        .transpose()?;
-    Ok(Json(
-        tenancies::create_tenancy(&caller.ctx, &body.name, namespace).await?,
-    ))
+    let namespace = body.namespace.map(|namespace| namespace.parse::<Namespace>()).transpose()?;
+    Ok(Json(tenancies::create_tenancy(&caller.ctx, &body.name, namespace).await?))
 }

@@ -37,11 +37,7 @@ pub(crate) fn credentials(parts: &Parts) -> Result<Credentials, Failure> {
         let message = "the Authorization header is malformed: expected `Basic <base64 of name:password>` or `Bearer <token>`";
         Failure::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message)
     };
-    let (scheme, rest) = value
-        .to_str()
-        .ok()
-        .and_then(|value| value.split_once(' '))
-        .ok_or_else(malformed)?;
+    let (scheme, rest) = value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or_else(malformed)?;
     let rest = rest.trim();
     if scheme.eq_ignore_ascii_case("bearer") {
         return Ok(Credentials::Bearer(rest.to_owned()));
@@ -49,11 +45,8 @@ pub(crate) fn credentials(parts: &Parts) -> Result<Credentials, Failure> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return Err(malformed());
     }
-    let decoded = STANDARD
-        .decode(rest)
-        .ok()
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .ok_or_else(malformed)?;
+    let decoded =
+        STANDARD.decode(rest).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(malformed)?;
     let (name, password) = decoded.split_once(':').ok_or_else(malformed)?;
     if name.is_empty() && password.is_empty() {
         return Ok(Credentials::None);
@@ -64,13 +57,8 @@ pub(crate) fn credentials(parts: &Parts) -> Result<Credentials, Failure> {
 /// What the server attached to the request when it came in.
 pub(crate) fn incoming(parts: &Parts) -> Result<wharfinger_iam::Request, Failure> {
     let incoming = parts.extensions.get::<wharfinger_iam::Request>().cloned();
-    incoming.ok_or_else(|| {
-        Failure::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "UNKNOWN",
-            "request without context",
-        )
-    })
+    incoming
+        .ok_or_else(|| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", "request without context"))
 }
 
 /// The context of a request, by its credentials.
@@ -95,29 +83,17 @@ pub(crate) struct Challenge {
 
 impl Challenge {
     pub(crate) fn new(parts: &Parts, scope: Option<String>) -> Challenge {
-        let base_url = parts
-            .extensions
-            .get::<BaseUrl>()
-            .map(|url| url.0.clone())
-            .unwrap_or_default();
+        let base_url = parts.extensions.get::<BaseUrl>().map(|url| url.0.clone()).unwrap_or_default();
         Challenge { base_url, scope }
     }
 
     /// `further_scope` is named too, unless it is of the repository that the path names anyway.
     pub(crate) fn render(&self, error: Option<&str>, further_scope: Option<&str>) -> String {
-        let mut text = format!(
-            r#"Bearer realm="{}{TOKEN_PATH}",service="{SERVICE}""#,
-            self.base_url
-        );
+        let mut text = format!(r#"Bearer realm="{}{TOKEN_PATH}",service="{SERVICE}""#, self.base_url);
         if let Some(scope) = &self.scope {
-            let resource = |scope: &str| {
-                scope
-                    .rsplit_once(':')
-                    .map(|(resource, _)| resource.to_owned())
-            };
-            let further = further_scope.filter(|further| {
-                !scope.starts_with("registry:") && resource(further) != resource(scope)
-            });
+            let resource = |scope: &str| scope.rsplit_once(':').map(|(resource, _)| resource.to_owned());
+            let further = further_scope
+                .filter(|further| !scope.starts_with("registry:") && resource(further) != resource(scope));
             let further = further.map_or_else(String::new, |further| format!(" {further}"));
             text.push_str(&format!(r#",scope="{scope}{further}""#));
         }

@@ -38,10 +38,7 @@ pub(crate) async fn get(
 ) -> Result<Response, Failure> {
     let reader = state.registry.open_blob(ctx, image, digest).await?;
     let size = reader.size();
-    let range = parts
-        .headers
-        .get(header::RANGE)
-        .and_then(|value| value.to_str().ok());
+    let range = parts.headers.get(header::RANGE).and_then(|value| value.to_str().ok());
     let (status, part) = match range::wanted(range, size) {
         Wanted::Whole => (StatusCode::OK, 0..size),
         Wanted::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
@@ -52,10 +49,7 @@ pub(crate) async fn get(
         }
     };
     let headers = [
-        (
-            header::CONTENT_LENGTH,
-            &*(part.end - part.start).to_string(),
-        ),
+        (header::CONTENT_LENGTH, &*(part.end - part.start).to_string()),
         (header::CONTENT_TYPE, OCTET_STREAM),
         (header::ACCEPT_RANGES, "bytes"),
         (CONTENT_DIGEST, digest.as_str()),
@@ -63,8 +57,8 @@ pub(crate) async fn get(
     let mut response = empty(status, &headers)?;
     if status == StatusCode::PARTIAL_CONTENT {
         let content_range = format!("bytes {}-{}/{size}", part.start, part.end - 1);
-        let value = HeaderValue::from_str(&content_range)
-            .map_err(|_| Failure::header(&header::CONTENT_RANGE))?;
+        let value =
+            HeaderValue::from_str(&content_range).map_err(|_| Failure::header(&header::CONTENT_RANGE))?;
         response.headers_mut().insert(header::CONTENT_RANGE, value);
     }
     *response.body_mut() = Body::from_stream(reader.read(part));

@@ -23,11 +23,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn new(
-        status: StatusCode,
-        code: &'static str,
-        message: impl Into<String>,
-    ) -> Failure {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Failure {
         Failure {
             status,
             code,
@@ -39,17 +35,12 @@ impl Failure {
     }
 
     pub(crate) fn no_such_route() -> Failure {
-        Failure::new(
-            StatusCode::NOT_FOUND,
-            "UNSUPPORTED",
-            "the Distribution API has no such path",
-        )
+        Failure::new(StatusCode::NOT_FOUND, "UNSUPPORTED", "the Distribution API has no such path")
     }
 
     pub(crate) fn method_not_allowed(method: &Method, allowed: &'static str) -> Failure {
         let message = format!("{method} is not supported here: use {allowed}");
-        Failure::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message)
-            .with(header::ALLOW, allowed)
+        Failure::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message).with(header::ALLOW, allowed)
     }
 
     pub(crate) fn digest(error: &ParseDigestError) -> Failure {
@@ -86,23 +77,14 @@ impl Failure {
     /// The answer; to a HEAD without a body.
     pub(crate) fn render(self, challenge: &Challenge, is_head: bool) -> Response {
         let body =
-            json!({ "errors": [{ "code": self.code, "message": self.message, "detail": null }] })
-                .to_string();
+            json!({ "errors": [{ "code": self.code, "message": self.message, "detail": null }] }).to_string();
         let body = if is_head { String::new() } else { body };
-        let mut response = (
-            self.status,
-            [(header::CONTENT_TYPE, "application/json")],
-            body,
-        )
-            .into_response();
+        let mut response = (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
         if self.status == StatusCode::UNAUTHORIZED
-            && let Ok(value) = HeaderValue::from_str(
-                &challenge.render(self.challenge_error, self.further_scope.as_deref()),
-            )
+            && let Ok(value) =
+                HeaderValue::from_str(&challenge.render(self.challenge_error, self.further_scope.as_deref()))
         {
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, value);
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
         }
         for (name, value) in self.headers {
             if let Ok(value) = HeaderValue::from_str(&value) {
@@ -140,9 +122,7 @@ impl From<Error> for Failure {
                 match cause {
                     LoginFailure::InvalidToken
                     | LoginFailure::ExpiredToken
-                    | LoginFailure::RevokedCredential => {
-                        failure.with_challenge_error("invalid_token")
-                    }
+                    | LoginFailure::RevokedCredential => failure.with_challenge_error("invalid_token"),
                     _ => failure,
                 }
             }
@@ -170,9 +150,9 @@ impl From<Error> for Failure {
 
 fn code(error: &Error) -> &'static str {
     match error {
-        Error::Iam(
-            IamError::Unauthenticated | IamError::LoginFailed(_) | IamError::BeyondCap { .. },
-        ) => "UNAUTHORIZED",
+        Error::Iam(IamError::Unauthenticated | IamError::LoginFailed(_) | IamError::BeyondCap { .. }) => {
+            "UNAUTHORIZED"
+        }
         Error::Iam(IamError::Denied { .. }) => "DENIED",
         Error::Iam(IamError::NotFound { .. }) | Error::NotCreatedOnPush(_) => "NAME_UNKNOWN",
         Error::Iam(IamError::Invalid { .. }) => "NAME_INVALID",

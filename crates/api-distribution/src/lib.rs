@@ -70,31 +70,18 @@ const DRAIN_TIME: Duration = Duration::from_secs(1);
 async fn dispatch(State(state): State<Distribution>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let route = Route::parse(parts.uri.path());
-    let scope = route
-        .as_ref()
-        .ok()
-        .and_then(|route| route.scope(&parts.method));
-    let operation = route
-        .as_ref()
-        .map_or("unknown", |route| route.operation(&parts.method));
+    let scope = route.as_ref().ok().and_then(|route| route.scope(&parts.method));
+    let operation = route.as_ref().map_or("unknown", |route| route.operation(&parts.method));
     let mut body = body.into_data_stream();
     let mut response = match answer(&state, route, &parts, &mut body).await {
         Ok(response) => response,
         Err(failure) => {
             drain(&mut body).await;
-            failure.render(
-                &authenticate::Challenge::new(&parts, scope),
-                parts.method == Method::HEAD,
-            )
+            failure.render(&authenticate::Challenge::new(&parts, scope), parts.method == Method::HEAD)
         }
     };
-    response.headers_mut().insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    response
-        .headers_mut()
-        .insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
     response.extensions_mut().insert(OperationName(operation));
     response
 }
@@ -138,33 +125,21 @@ async fn answer(
         (Route::Manifest(image, reference), Method::DELETE) => {
             manifests::delete(state, &ctx, &image, &reference).await
         }
-        (Route::Blob(image, digest), Method::GET) => {
-            blobs::get(state, &ctx, &image, &digest, parts).await
-        }
-        (Route::Blob(image, digest), Method::HEAD) => {
-            blobs::head(state, &ctx, &image, &digest).await
-        }
-        (Route::Blob(image, digest), Method::DELETE) => {
-            blobs::delete(state, &ctx, &image, &digest).await
-        }
-        (Route::Uploads(image), Method::POST) => {
-            uploads::start(state, &ctx, &image, parts, body).await
-        }
+        (Route::Blob(image, digest), Method::GET) => blobs::get(state, &ctx, &image, &digest, parts).await,
+        (Route::Blob(image, digest), Method::HEAD) => blobs::head(state, &ctx, &image, &digest).await,
+        (Route::Blob(image, digest), Method::DELETE) => blobs::delete(state, &ctx, &image, &digest).await,
+        (Route::Uploads(image), Method::POST) => uploads::start(state, &ctx, &image, parts, body).await,
         (Route::Referrers(image, digest), Method::GET) => {
             referrers::list(state, &ctx, &image, &digest, parts).await
         }
-        (Route::Upload(image, uuid), Method::GET) => {
-            uploads::status(state, &ctx, &image, &uuid).await
-        }
+        (Route::Upload(image, uuid), Method::GET) => uploads::status(state, &ctx, &image, &uuid).await,
         (Route::Upload(image, uuid), Method::PATCH) => {
             uploads::append(state, &ctx, &image, &uuid, parts, body).await
         }
         (Route::Upload(image, uuid), Method::PUT) => {
             uploads::finish(state, &ctx, &image, &uuid, parts, body).await
         }
-        (Route::Upload(image, uuid), Method::DELETE) => {
-            uploads::cancel(state, &ctx, &image, &uuid).await
-        }
+        (Route::Upload(image, uuid), Method::DELETE) => uploads::cancel(state, &ctx, &image, &uuid).await,
         (route, method) => Err(Failure::method_not_allowed(&method, route.methods())),
     }
 }
@@ -188,10 +163,7 @@ fn empty(status: StatusCode, headers: &[(HeaderName, &str)]) -> Result<Response,
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     for (name, value) in headers {
-        response.headers_mut().insert(
-            name,
-            HeaderValue::from_str(value).map_err(|_| Failure::header(name))?,
-        );
+        response.headers_mut().insert(name, HeaderValue::from_str(value).map_err(|_| Failure::header(name))?);
     }
     Ok(response)
 }

@@ -56,28 +56,13 @@ pub(crate) async fn put(
     parts: &Parts,
     body: &mut BodyDataStream,
 ) -> Result<Response, Failure> {
-    let content_type = parts
-        .headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned);
+    let content_type =
+        parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let more_tags = query_tags(parts)?;
-    let put = state
-        .registry
-        .put_manifest(
-            ctx,
-            image,
-            reference,
-            &more_tags,
-            content_type.as_deref(),
-            body,
-        )
-        .await?;
+    let put =
+        state.registry.put_manifest(ctx, image, reference, &more_tags, content_type.as_deref(), body).await?;
     let location = format!("/v2/{image}/manifests/{}", put.digest);
-    let headers = [
-        (header::LOCATION, location.as_str()),
-        (CONTENT_DIGEST, put.digest.as_str()),
-    ];
+    let headers = [(header::LOCATION, location.as_str()), (CONTENT_DIGEST, put.digest.as_str())];
     let mut response = empty(StatusCode::CREATED, &headers)?;
     if let Some(subject) = &put.subject {
         append(&mut response, SUBJECT, subject.as_str())?;
@@ -99,19 +84,10 @@ fn query_tags(parts: &Parts) -> Result<Vec<Tag>, Failure> {
     let query = Query::of(parts);
     let tags: Vec<&str> = query.all("tag").collect();
     if tags.len() > MAX_TAGS {
-        let message = format!(
-            "{} tags are more than the {MAX_TAGS} that one request may set",
-            tags.len()
-        );
-        return Err(Failure::new(
-            StatusCode::URI_TOO_LONG,
-            "TAG_INVALID",
-            message,
-        ));
+        let message = format!("{} tags are more than the {MAX_TAGS} that one request may set", tags.len());
+        return Err(Failure::new(StatusCode::URI_TOO_LONG, "TAG_INVALID", message));
     }
-    tags.into_iter()
-        .map(|tag| tag.parse().map_err(|error| Failure::name(&error)))
-        .collect()
+    tags.into_iter().map(|tag| tag.parse().map_err(|error| Failure::name(&error))).collect()
 }
 
 /// By tag only the tag goes; by digest the manifest with all its tags.

@@ -14,18 +14,11 @@ impl Query {
     }
 
     pub(crate) fn parse(text: &str) -> Query {
-        let decode = |text: &str| {
-            percent_decode_str(&text.replace('+', " "))
-                .decode_utf8_lossy()
-                .into_owned()
-        };
+        let decode =
+            |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
         let pairs = text.split('&').filter(|pair| !pair.is_empty());
         let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        Query(
-            pairs
-                .map(|(name, value)| (decode(name), decode(value)))
-                .collect(),
-        )
+        Query(pairs.map(|(name, value)| (decode(name), decode(value))).collect())
     }
 
     /// The first value of a name.
@@ -35,10 +28,7 @@ impl Query {
 
     /// All values of a name.
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.0
-            .iter()
-            .filter(move |(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -50,9 +40,6 @@ mod tests {
     fn names_repeat_and_values_are_decoded() {
         let query = Query::parse("scope=a%3Ab&&scope=c+d&n=1&flag");
         assert_eq!(query.all("scope").collect::<Vec<_>>(), ["a:b", "c d"]);
-        assert_eq!(
-            (query.get("n"), query.get("flag"), query.get("none")),
-            (Some("1"), Some(""), None)
-        );
+        assert_eq!((query.get("n"), query.get("flag"), query.get("none")), (Some("1"), Some(""), None));
     }
 }

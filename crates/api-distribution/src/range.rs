@@ -37,11 +37,7 @@ pub(crate) fn wanted(header: Option<&str>, size: u64) -> Wanted {
     } else {
         number(first)..number(last).saturating_add(1).min(size)
     };
-    if range.is_empty() {
-        Wanted::Unsatisfiable
-    } else {
-        Wanted::Part(range)
-    }
+    if range.is_empty() { Wanted::Unsatisfiable } else { Wanted::Part(range) }
 }
 
 /// Reads the `Content-Range` of an upload chunk, `first-last` with both included.
@@ -71,18 +67,8 @@ mod tests {
         assert_eq!(wanted("bytes=500-0"), Wanted::Unsatisfiable);
         assert_eq!(wanted("bytes=5000-10000"), Wanted::Unsatisfiable);
         assert_eq!(wanted("bytes=-0"), Wanted::Unsatisfiable);
-        assert_eq!(
-            wanted("bytes=99999999999999999999999-"),
-            Wanted::Unsatisfiable
-        );
-        for ignored in [
-            "items=0-1",
-            "bytes=a-b",
-            "bytes=-",
-            "bytes=0-1,3-4",
-            "bytes=+1-2",
-            "bytes",
-        ] {
+        assert_eq!(wanted("bytes=99999999999999999999999-"), Wanted::Unsatisfiable);
+        for ignored in ["items=0-1", "bytes=a-b", "bytes=-", "bytes=0-1,3-4", "bytes=+1-2", "bytes"] {
             assert_eq!(wanted(ignored), Wanted::Whole, "{ignored}");
         }
         assert_eq!(super::wanted(Some("bytes=0-"), 0), Wanted::Unsatisfiable);
@@ -90,23 +76,8 @@ mod tests {
 
     #[test]
     fn chunk_ranges_have_two_numbers_in_order() {
-        assert_eq!(
-            chunk("0-1023"),
-            Some(ChunkRange {
-                start: 0,
-                length: 1024
-            })
-        );
-        for bad in [
-            "",
-            "-",
-            "5",
-            "5-4",
-            "a-b",
-            "bytes 0-1",
-            "0-18446744073709551615",
-            "+1-2",
-        ] {
+        assert_eq!(chunk("0-1023"), Some(ChunkRange { start: 0, length: 1024 }));
+        for bad in ["", "-", "5", "5-4", "a-b", "bytes 0-1", "0-18446744073709551615", "+1-2"] {
             assert_eq!(chunk(bad), None, "{bad}");
         }
     }

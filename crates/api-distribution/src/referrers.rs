@@ -46,40 +46,23 @@ pub(crate) async fn list(
             "`after` is not that of a `Link` header",
         )
     })?;
-    let referrers = state
-        .registry
-        .list_referrers(ctx, image, digest, artifact_type, after)
-        .await?;
-    let index = Index {
-        schema_version: 2,
-        media_type: media_type::OCI_INDEX,
-        manifests: &referrers.manifests,
-    };
+    let referrers = state.registry.list_referrers(ctx, image, digest, artifact_type, after).await?;
+    let index =
+        Index { schema_version: 2, media_type: media_type::OCI_INDEX, manifests: &referrers.manifests };
     // Text that was JSON before is JSON again.
-    let mut response = json(
-        StatusCode::OK,
-        serde_json::to_string(&index).unwrap_or_default(),
-    );
+    let mut response = json(StatusCode::OK, serde_json::to_string(&index).unwrap_or_default());
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static(media_type::OCI_INDEX),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type::OCI_INDEX));
     if artifact_type.is_some() {
         headers.insert(FILTERS_APPLIED, HeaderValue::from_static("artifactType"));
     }
     if let Some(next) = referrers.next {
         let filter = artifact_type.map_or_else(String::new, |kind| {
-            format!(
-                "&artifactType={}",
-                utf8_percent_encode(kind, NON_ALPHANUMERIC)
-            )
+            format!("&artifactType={}", utf8_percent_encode(kind, NON_ALPHANUMERIC))
         });
         let link = format!(r#"</v2/{image}/referrers/{digest}?after={next}{filter}>; rel="next""#);
-        headers.insert(
-            header::LINK,
-            HeaderValue::from_str(&link).map_err(|_| Failure::header(&header::LINK))?,
-        );
+        headers
+            .insert(header::LINK, HeaderValue::from_str(&link).map_err(|_| Failure::header(&header::LINK))?);
     }
     Ok(response)
 }

@@ -39,9 +39,7 @@ impl Route {
         let path = path.strip_prefix('/').unwrap_or(path);
         // Only the last part may be percent-encoded: some clients write the colon of a digest so.
         let (front, last) = path.rsplit_once('/').ok_or_else(Failure::no_such_route)?;
-        let last = percent_decode_str(last)
-            .decode_utf8()
-            .map_err(|_| Failure::no_such_route())?;
+        let last = percent_decode_str(last).decode_utf8().map_err(|_| Failure::no_such_route())?;
         if let Some(name) = front.strip_suffix("/blobs/uploads") {
             let image = image(name)?;
             return Ok(if last.is_empty() {
@@ -56,21 +54,17 @@ impl Route {
             }
             return Ok(Route::Blob(
                 image(name)?,
-                last.parse()
-                    .map_err(|error: ParseDigestError| Failure::digest(&error))?,
+                last.parse().map_err(|error: ParseDigestError| Failure::digest(&error))?,
             ));
         }
         if let Some(name) = front.strip_suffix("/referrers") {
-            let digest = last
-                .parse()
-                .map_err(|error: ParseDigestError| Failure::digest(&error))?;
+            let digest = last.parse().map_err(|error: ParseDigestError| Failure::digest(&error))?;
             return Ok(Route::Referrers(image(name)?, digest));
         }
         if let Some(name) = front.strip_suffix("/manifests") {
             return Ok(Route::Manifest(
                 image(name)?,
-                last.parse()
-                    .map_err(|error: ParseNameError| Failure::name(&error))?,
+                last.parse().map_err(|error: ParseNameError| Failure::name(&error))?,
             ));
         }
         if let Some(name) = front.strip_suffix("/tags")
@@ -140,8 +134,7 @@ impl Route {
 }
 
 fn image(name: &str) -> Result<ImageName, Failure> {
-    name.parse()
-        .map_err(|error: ParseNameError| Failure::name(&error))
+    name.parse().map_err(|error: ParseNameError| Failure::name(&error))
 }
 
 #[cfg(test)]
@@ -161,26 +154,11 @@ mod tests {
         assert_eq!(parse("/v2"), Route::Base);
         assert_eq!(parse("/v2/"), Route::Base);
         assert_eq!(parse("/v2/_catalog"), Route::Catalog);
-        assert_eq!(
-            parse("/v2/ns/blobs/uploads/blobs/uploads/"),
-            Route::Uploads(image.clone())
-        );
-        assert_eq!(
-            parse("/v2/ns/blobs/uploads/blobs/uploads"),
-            Route::Uploads(image.clone())
-        );
-        assert_eq!(
-            parse("/v2/ns/blobs/uploads/blobs/uploads/x"),
-            Route::Upload(image.clone(), "x".into())
-        );
-        assert_eq!(
-            parse("/v2/ns/blobs/uploads/tags/list"),
-            Route::Tags(image.clone())
-        );
-        assert_eq!(
-            parse(&format!("/v2/ns/blobs/uploads/blobs/sha256%3A{hex}")),
-            Route::Blob(image, digest)
-        );
+        assert_eq!(parse("/v2/ns/blobs/uploads/blobs/uploads/"), Route::Uploads(image.clone()));
+        assert_eq!(parse("/v2/ns/blobs/uploads/blobs/uploads"), Route::Uploads(image.clone()));
+        assert_eq!(parse("/v2/ns/blobs/uploads/blobs/uploads/x"), Route::Upload(image.clone(), "x".into()));
+        assert_eq!(parse("/v2/ns/blobs/uploads/tags/list"), Route::Tags(image.clone()));
+        assert_eq!(parse(&format!("/v2/ns/blobs/uploads/blobs/sha256%3A{hex}")), Route::Blob(image, digest));
     }
 
     #[test]

@@ -21,35 +21,21 @@ fn page(parts: &Parts) -> Result<Page, Failure> {
     let query = Query::of(parts);
     let limit = match query.get("n") {
         None => MAX_ENTRIES,
-        Some(n) => n
-            .parse::<u64>()
-            .map(|n| usize::try_from(n).unwrap_or(MAX_ENTRIES))
-            .map_err(|_| {
-                let shown: String = n.chars().take(40).collect();
-                let message = format!("`n` is `{shown}`: use a whole number from 0 on");
-                Failure::new(
-                    StatusCode::BAD_REQUEST,
-                    "PAGINATION_NUMBER_INVALID",
-                    message,
-                )
-            })?,
+        Some(n) => n.parse::<u64>().map(|n| usize::try_from(n).unwrap_or(MAX_ENTRIES)).map_err(|_| {
+            let shown: String = n.chars().take(40).collect();
+            let message = format!("`n` is `{shown}`: use a whole number from 0 on");
+            Failure::new(StatusCode::BAD_REQUEST, "PAGINATION_NUMBER_INVALID", message)
+        })?,
     };
     let page = Page::after(limit.min(MAX_ENTRIES), query.get("last").map(str::to_owned));
     page.ok_or_else(|| {
-        Failure::new(
-            StatusCode::BAD_REQUEST,
-            "NAME_INVALID",
-            "`last` must be an entry of the list",
-        )
+        Failure::new(StatusCode::BAD_REQUEST, "NAME_INVALID", "`last` must be an entry of the list")
     })
 }
 
 /// One entry more than wanted tells whether there is a next page.
 fn one_more(page: &Page) -> Page {
-    Page {
-        limit: page.limit + 1,
-        last: page.last.clone(),
-    }
+    Page { limit: page.limit + 1, last: page.last.clone() }
 }
 
 /// Cuts the entry too many off, and links to the next page if there was one.
@@ -58,10 +44,7 @@ fn cut(entries: &mut Vec<String>, page: &Page, path: &str) -> Option<String> {
     entries.truncate(page.limit);
     let last = entries.last().filter(|_| has_more)?;
     let last = utf8_percent_encode(last, NON_ALPHANUMERIC);
-    Some(format!(
-        r#"<{path}?n={}&last={last}>; rel="next""#,
-        page.limit
-    ))
+    Some(format!(r#"<{path}?n={}&last={last}>; rel="next""#, page.limit))
 }
 
 fn list(body: &serde_json::Value, link: Option<String>) -> Result<Response, Failure> {
@@ -80,10 +63,7 @@ pub(crate) async fn list_tags(
     parts: &Parts,
 ) -> Result<Response, Failure> {
     let page = page(parts)?;
-    let mut tags = state
-        .registry
-        .list_tags(ctx, image, &one_more(&page))
-        .await?;
+    let mut tags = state.registry.list_tags(ctx, image, &one_more(&page)).await?;
     let link = cut(&mut tags, &page, &format!("/v2/{image}/tags/list"));
     list(&json!({ "name": image.to_string(), "tags": tags }), link)
 }

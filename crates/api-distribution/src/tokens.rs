@@ -28,10 +28,7 @@ const OPERATION: OperationName = OperationName("issue_registry_token");
 /// error: rights are decided when the token is used.
 pub(crate) async fn get_token(State(state): State<Distribution>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    finish(
-        by_query(&state, &parts).await,
-        &Challenge::new(&parts, None),
-    )
+    finish(by_query(&state, &parts).await, &Challenge::new(&parts, None))
 }
 
 async fn by_query(state: &Distribution, parts: &Parts) -> Result<Response, Failure> {
@@ -41,11 +38,7 @@ async fn by_query(state: &Distribution, parts: &Parts) -> Result<Response, Failu
         Credentials::Basic(name, password) => state.iam.login(incoming, &name, &password).await?,
         Credentials::Bearer(_) => {
             let message = "this endpoint takes a user name and an auth token, not a registry token";
-            return Err(Failure::new(
-                StatusCode::UNAUTHORIZED,
-                "UNAUTHORIZED",
-                message,
-            ));
+            return Err(Failure::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message));
         }
     };
     let cap = Cap::from_scopes(Query::of(parts).all("scope"));
@@ -55,22 +48,14 @@ async fn by_query(state: &Distribution, parts: &Parts) -> Result<Response, Failu
 /// The OAuth2 form of the same, which containerd and BuildKit try first.
 pub(crate) async fn post_token(State(state): State<Distribution>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    finish(
-        by_grant(&state, &parts, body).await,
-        &Challenge::new(&parts, None),
-    )
+    finish(by_grant(&state, &parts, body).await, &Challenge::new(&parts, None))
 }
 
 async fn by_grant(state: &Distribution, parts: &Parts, body: Body) -> Result<Response, Failure> {
     let incoming = authenticate::incoming(parts)?;
-    let body =
-        tokio::time::timeout(FORM_TIMEOUT, Limited::new(body, MAX_FORM_BYTES).collect()).await;
+    let body = tokio::time::timeout(FORM_TIMEOUT, Limited::new(body, MAX_FORM_BYTES).collect()).await;
     let body = body.map_err(|_| {
-        Failure::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "UNSUPPORTED",
-            "the form did not come in time",
-        )
+        Failure::new(StatusCode::REQUEST_TIMEOUT, "UNSUPPORTED", "the form did not come in time")
     })?;
     let body = body.map_err(|error| {
         let message = format!("the form can't be read (at most {MAX_FORM_BYTES} bytes): {error}");
@@ -80,16 +65,9 @@ async fn by_grant(state: &Distribution, parts: &Parts, body: Body) -> Result<Res
     let field = |name: &str| form.get(name);
     if field("grant_type") != Some("password") {
         let message = "only `grant_type=password` is supported: send `username` and `password`";
-        return Err(Failure::new(
-            StatusCode::BAD_REQUEST,
-            "UNSUPPORTED",
-            message,
-        ));
+        return Err(Failure::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", message));
     }
-    let (username, password) = (
-        field("username").unwrap_or_default(),
-        field("password").unwrap_or_default(),
-    );
+    let (username, password) = (field("username").unwrap_or_default(), field("password").unwrap_or_default());
     let ctx = state.iam.login(incoming, username, password).await?;
     let cap = Cap::from_scopes(form.all("scope"));
     answer(state, &ctx, cap, field("scope").map(str::to_owned)).await
@@ -113,22 +91,17 @@ async fn answer(
         fields.insert("scope".to_owned(), scope.into());
     }
     let mut response = json_response(StatusCode::OK, body.to_string());
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 
 fn finish(outcome: Result<Response, Failure>, challenge: &Challenge) -> Response {
-    let mut response = outcome
-        .unwrap_or_else(|failure| failure.render(challenge, false))
-        .into_response();
+    let mut response = outcome.unwrap_or_else(|failure| failure.render(challenge, false)).into_response();
     // Here it is a password that is asked for, not a token.
     if response.status() == StatusCode::UNAUTHORIZED {
-        response.headers_mut().insert(
-            header::WWW_AUTHENTICATE,
-            HeaderValue::from_static(r#"Basic realm="wharfinger""#),
-        );
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Basic realm="wharfinger""#));
     }
     response.extensions_mut().insert(OPERATION);
     response

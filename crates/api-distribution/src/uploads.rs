@@ -23,11 +23,7 @@ fn received(offset: u64) -> String {
     format!("0-{}", offset.saturating_sub(1))
 }
 
-fn in_progress(
-    status: StatusCode,
-    image: &ImageName,
-    upload: &Upload,
-) -> Result<Response, Failure> {
+fn in_progress(status: StatusCode, image: &ImageName, upload: &Upload) -> Result<Response, Failure> {
     let headers = [
         (header::LOCATION, &*location(image, &upload.uuid)),
         (header::RANGE, &*received(upload.offset)),
@@ -38,20 +34,11 @@ fn in_progress(
 
 fn created(image: &ImageName, digest: &Digest) -> Result<Response, Failure> {
     let location = format!("/v2/{image}/blobs/{digest}");
-    empty(
-        StatusCode::CREATED,
-        &[
-            (header::LOCATION, &location),
-            (CONTENT_DIGEST, digest.as_str()),
-        ],
-    )
+    empty(StatusCode::CREATED, &[(header::LOCATION, &location), (CONTENT_DIGEST, digest.as_str())])
 }
 
 fn query_digest(query: &Query) -> Result<Option<Digest>, Failure> {
-    let parse = |text: &str| {
-        text.parse()
-            .map_err(|error: ParseDigestError| Failure::digest(&error))
-    };
+    let parse = |text: &str| text.parse().map_err(|error: ParseDigestError| Failure::digest(&error));
     query.get("digest").map(parse).transpose()
 }
 
@@ -61,9 +48,7 @@ fn chunk_range(parts: &Parts) -> Result<Option<ChunkRange>, Failure> {
     };
     let range = value.to_str().ok().and_then(range::chunk);
     let message = "Content-Range of a chunk must be `<first>-<last>`, two byte offsets in order";
-    range
-        .map(Some)
-        .ok_or_else(|| Failure::new(StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID", message))
+    range.map(Some).ok_or_else(|| Failure::new(StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID", message))
 }
 
 /// A refused chunk says where to go on.
@@ -74,9 +59,9 @@ fn refuse(image: &ImageName, uuid: &str, error: Error) -> Failure {
     };
     let failure = Failure::from(error);
     match offset {
-        Some(offset) => failure
-            .with(header::LOCATION, location(image, uuid))
-            .with(header::RANGE, received(offset)),
+        Some(offset) => {
+            failure.with(header::LOCATION, location(image, uuid)).with(header::RANGE, received(offset))
+        }
         None => failure,
     }
 }
@@ -90,25 +75,17 @@ pub(crate) async fn start(
 ) -> Result<Response, Failure> {
     let query = Query::of(parts);
     if let Some(mount) = query.get("mount") {
-        let digest: Digest = mount
-            .parse()
-            .map_err(|error: ParseDigestError| Failure::digest(&error))?;
+        let digest: Digest = mount.parse().map_err(|error: ParseDigestError| Failure::digest(&error))?;
         let from = query.get("from");
         // A source that is no name here, such as another registry's, is a source without the blob.
         let from = from.map(str::parse::<ImageName>).transpose();
         if let Ok(from) = from
-            && state
-                .registry
-                .mount_blob(ctx, image, &digest, from.as_ref())
-                .await?
+            && state.registry.mount_blob(ctx, image, &digest, from.as_ref()).await?
         {
             return created(image, &digest);
         }
     } else if let Some(digest) = query_digest(&query)? {
-        state
-            .registry
-            .upload_blob(ctx, image, &digest, body)
-            .await?;
+        state.registry.upload_blob(ctx, image, &digest, body).await?;
         return created(image, &digest);
     }
     let algorithm = match query.get("digest-algorithm") {
@@ -119,11 +96,7 @@ pub(crate) async fn start(
                 "unsupported digest-algorithm `{}`: use sha256 or sha512",
                 other.chars().take(40).collect::<String>()
             );
-            return Err(Failure::new(
-                StatusCode::BAD_REQUEST,
-                "DIGEST_INVALID",
-                message,
-            ));
+            return Err(Failure::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", message));
         }
     };
     let upload = state.registry.start_upload(ctx, image, algorithm).await?;
@@ -149,10 +122,7 @@ pub(crate) async fn append(
     body: &mut BodyDataStream,
 ) -> Result<Response, Failure> {
     let range = chunk_range(parts)?;
-    let appended = state
-        .registry
-        .append_upload(ctx, image, uuid, range, body)
-        .await;
+    let appended = state.registry.append_upload(ctx, image, uuid, range, body).await;
     let upload = appended.map_err(|error| refuse(image, uuid, error))?;
     in_progress(StatusCode::ACCEPTED, image, &upload)
 }
@@ -170,10 +140,7 @@ pub(crate) async fn finish(
         let message = "the closing PUT needs the blob's digest: add `?digest=sha256:…`";
         Failure::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", message)
     })?;
-    let finished = state
-        .registry
-        .finish_upload(ctx, image, uuid, range, &digest, body)
-        .await;
+    let finished = state.registry.finish_upload(ctx, image, uuid, range, &digest, body).await;
     finished.map_err(|error| refuse(image, uuid, error))?;
     created(image, &digest)
 }

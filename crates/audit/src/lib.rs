@@ -78,25 +78,12 @@ struct Record<'a> {
 }
 
 /// Writes the record of the operation that `tx` runs, for the tenancy that owns the resource.
-pub fn record(
-    tx: &mut Tx,
-    tenancy_id: i64,
-    origin: &Origin,
-    subject: &Subject,
-) -> Result<(), Error> {
+pub fn record(tx: &mut Tx, tenancy_id: i64, origin: &Origin, subject: &Subject) -> Result<(), Error> {
     let operation = tx.operation().name;
-    let record = Record {
-        operation,
-        event_time: origin.at.to_string(),
-        origin,
-        subject,
-    };
+    let record = Record { operation, event_time: origin.at.to_string(), origin, subject };
     // Maps with text keys and plain values always serialise.
     let record = serde_json::to_string(&record).unwrap_or_default();
-    tx.run(
-        &AUDIT_RECORD_INSERT,
-        &[&tenancy_id, &origin.at.0, &operation, &record],
-    )?;
+    tx.run(&AUDIT_RECORD_INSERT, &[&tenancy_id, &origin.at.0, &operation, &record])?;
     tx.count_record();
     Ok(())
 }

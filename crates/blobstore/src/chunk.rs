@@ -23,10 +23,7 @@ pub struct ChunkPool {
 impl ChunkPool {
     /// Makes a pool of `chunks` buffers, at least one. Memory is allocated when first used.
     pub fn new(chunks: usize) -> ChunkPool {
-        ChunkPool {
-            free: Arc::new(Mutex::new(Vec::new())),
-            permits: Arc::new(Semaphore::new(chunks.max(1))),
-        }
+        ChunkPool { free: Arc::new(Mutex::new(Vec::new())), permits: Arc::new(Semaphore::new(chunks.max(1))) }
     }
 
     /// Takes an empty buffer; waits in turn while all are in use. A dropped future takes nothing.
@@ -35,15 +32,8 @@ impl ChunkPool {
     /// whose write or hash is under way and ends without the new one.
     #[expect(clippy::expect_used, reason = "nothing closes the semaphore")]
     pub async fn take(&self) -> ChunkBuffer {
-        let permit = Arc::clone(&self.permits)
-            .acquire_owned()
-            .await
-            .expect("pool semaphore open");
-        let recycled = self
-            .free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let permit = Arc::clone(&self.permits).acquire_owned().await.expect("pool semaphore open");
+        let recycled = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         ChunkBuffer(Lease {
             bytes: recycled.unwrap_or_else(|| Vec::with_capacity(CHUNK_SIZE)),
             free: Arc::clone(&self.free),
@@ -55,9 +45,7 @@ impl ChunkPool {
 impl fmt::Debug for ChunkPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let available = self.permits.available_permits();
-        f.debug_struct("ChunkPool")
-            .field("available", &available)
-            .finish_non_exhaustive()
+        f.debug_struct("ChunkPool").field("available", &available).finish_non_exhaustive()
     }
 }
 
@@ -72,10 +60,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
-        self.free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(bytes);
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
     }
 }
 
@@ -112,9 +97,7 @@ impl ChunkBuffer {
 
 impl fmt::Debug for ChunkBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChunkBuffer")
-            .field("len", &self.len())
-            .finish()
+        f.debug_struct("ChunkBuffer").field("len", &self.len()).finish()
     }
 }
 

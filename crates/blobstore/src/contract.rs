@@ -73,11 +73,7 @@ pub async fn write(writer: &mut dyn ObjectWriter, pool: &ChunkPool, bytes: &[u8]
 }
 
 /// Reads a range of an object.
-pub async fn read(
-    store: &dyn BlobStore,
-    id: &ObjectId,
-    range: Range<u64>,
-) -> Result<Vec<u8>, Error> {
+pub async fn read(store: &dyn BlobStore, id: &ObjectId, range: Range<u64>) -> Result<Vec<u8>, Error> {
     store
         .open(id)
         .await?
@@ -104,15 +100,7 @@ async fn whole(store: &dyn BlobStore, id: &ObjectId) -> Vec<u8> {
 }
 
 async fn bytes_of_any_size_read_back(store: &dyn BlobStore) {
-    let sizes = [
-        0,
-        1,
-        PIECE - 1,
-        PIECE,
-        PIECE + 1,
-        CHUNK_SIZE,
-        5 * CHUNK_SIZE + 4321,
-    ];
+    let sizes = [0, 1, PIECE - 1, PIECE, PIECE + 1, CHUNK_SIZE, 5 * CHUNK_SIZE + 4321];
     for (seed, size) in sizes.into_iter().enumerate() {
         let bytes = noise(seed as u64, size);
         let id = stored(store, &bytes).await;
@@ -126,18 +114,8 @@ async fn a_range_reads_its_bytes_and_no_others(store: &dyn BlobStore) {
     let bytes = noise(1, size);
     let id = stored(store, &bytes).await;
     let middle = PIECE - 3..2 * PIECE + 5;
-    for range in [
-        0..1,
-        size - 1..size,
-        0..PIECE,
-        middle,
-        7..7,
-        size..size,
-        0..size,
-    ] {
-        let read = read(store, &id, range.start as u64..range.end as u64)
-            .await
-            .expect("read");
+    for range in [0..1, size - 1..size, 0..PIECE, middle, 7..7, size..size, 0..size] {
+        let read = read(store, &id, range.start as u64..range.end as u64).await.expect("read");
         assert!(read == bytes[range.clone()], "range {range:?} differs");
     }
 }
@@ -145,9 +123,7 @@ async fn a_range_reads_its_bytes_and_no_others(store: &dyn BlobStore) {
 async fn a_range_beyond_the_end_is_short(store: &dyn BlobStore) {
     let id = stored(store, b"four").await;
     for range in [0..5, 4..5, 5..5, 100..200] {
-        let error = read(store, &id, range.clone())
-            .await
-            .expect_err("beyond the end");
+        let error = read(store, &id, range.clone()).await.expect_err("beyond the end");
         assert!(
             matches!(error, Error::Short { found: 4, wanted, .. } if wanted == range.end),
             "{range:?}: {error:?}"
@@ -159,18 +135,12 @@ async fn an_id_in_use_is_refused(store: &dyn BlobStore) {
     let id = ObjectId::fresh();
     let mut writer = store.create(&id).await.expect("create");
     let second = store.create(&id).await;
-    assert!(
-        matches!(second, Err(Error::AlreadyExists { .. })),
-        "while it is written"
-    );
+    assert!(matches!(second, Err(Error::AlreadyExists { .. })), "while it is written");
     write(&mut *writer, &ChunkPool::new(1), b"first").await;
     writer.sync().await.expect("sync");
     drop(writer);
     let third = store.create(&id).await;
-    assert!(
-        matches!(third, Err(Error::AlreadyExists { .. })),
-        "after it was written"
-    );
+    assert!(matches!(third, Err(Error::AlreadyExists { .. })), "after it was written");
     assert_eq!(whole(store, &id).await, b"first");
 }
 
@@ -180,11 +150,7 @@ async fn a_resume_appends_at_its_offset_and_cuts_what_is_behind(store: &dyn Blob
         let id = stored(store, b"0123456789").await;
         let mut writer = store.resume(&id, offset).await.expect("resume");
         assert_eq!(writer.offset(), offset);
-        assert_eq!(
-            store.open(&id).await.expect("open").size(),
-            offset,
-            "cut at once"
-        );
+        assert_eq!(store.open(&id).await.expect("open").size(), offset, "cut at once");
         write(&mut *writer, &pool, b"new").await;
         writer.sync().await.expect("sync");
         assert_eq!(writer.offset(), offset + 3);
@@ -201,14 +167,7 @@ async fn a_resume_that_is_refused_disturbs_nobody(store: &dyn BlobStore) {
     let mut writer = store.create(&id).await.expect("create");
     write(&mut *writer, &pool, b"half").await;
     let beyond = store.resume(&id, 5).await;
-    assert!(matches!(
-        beyond,
-        Err(Error::Short {
-            found: 4,
-            wanted: 5,
-            ..
-        })
-    ));
+    assert!(matches!(beyond, Err(Error::Short { found: 4, wanted: 5, .. })));
     write(&mut *writer, &pool, b" and half").await;
     writer.sync().await.expect("sync");
     assert_eq!(whole(store, &id).await, b"half and half");
@@ -221,10 +180,7 @@ async fn a_resume_shuts_out_the_earlier_writer(store: &dyn BlobStore) {
     write(&mut *earlier, &pool, b"earlier").await;
     let mut later = store.resume(&id, 4).await.expect("resume");
     let refused = earlier.write(chunk(&pool, b"late").await).await;
-    assert!(
-        matches!(refused, Err(Error::Poisoned { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(Error::Poisoned { .. })), "{refused:?}");
     assert!(matches!(earlier.sync().await, Err(Error::Poisoned { .. })));
     write(&mut *later, &pool, b"y").await;
     later.sync().await.expect("sync");
@@ -246,42 +202,21 @@ async fn a_dropped_writer_keeps_what_it_wrote(store: &dyn BlobStore) {
 
 async fn an_absent_object_is_not_found_and_its_removal_is_no_error(store: &dyn BlobStore) {
     let never = ObjectId::fresh();
-    assert!(matches!(
-        store.open(&never).await,
-        Err(Error::NotFound { .. })
-    ));
-    store
-        .remove(&never)
-        .await
-        .expect("remove of an object that never was");
+    assert!(matches!(store.open(&never).await, Err(Error::NotFound { .. })));
+    store.remove(&never).await.expect("remove of an object that never was");
 
     let removed = stored(store, b"x").await;
     store.remove(&removed).await.expect("remove");
-    assert!(matches!(
-        store.open(&removed).await,
-        Err(Error::NotFound { .. })
-    ));
-    assert!(matches!(
-        store.resume(&removed, 0).await,
-        Err(Error::NotFound { .. })
-    ));
+    assert!(matches!(store.open(&removed).await, Err(Error::NotFound { .. })));
+    assert!(matches!(store.resume(&removed, 0).await, Err(Error::NotFound { .. })));
     store.remove(&removed).await.expect("second remove");
 }
 
 async fn a_reader_goes_on_after_a_remove(store: &dyn BlobStore) {
     let bytes = noise(2, 4 * PIECE);
     let id = stored(store, &bytes).await;
-    let mut pieces = store
-        .open(&id)
-        .await
-        .expect("open")
-        .read(0..bytes.len() as u64);
-    let mut read = pieces
-        .next()
-        .await
-        .expect("first piece")
-        .expect("first piece")
-        .to_vec();
+    let mut pieces = store.open(&id).await.expect("open").read(0..bytes.len() as u64);
+    let mut read = pieces.next().await.expect("first piece").expect("first piece").to_vec();
     store.remove(&id).await.expect("remove");
     while let Some(piece) = pieces.next().await {
         read.extend_from_slice(&piece.expect("later piece"));
@@ -294,12 +229,7 @@ async fn readers_of_one_object_do_not_disturb_each_other(store: &dyn BlobStore) 
     let id = &stored(store, &bytes).await;
     let readers = (0..8).map(|reader| async move {
         let start = reader * PIECE / 2;
-        (
-            start,
-            read(store, id, start as u64..3 * CHUNK_SIZE as u64)
-                .await
-                .expect("read"),
-        )
+        (start, read(store, id, start as u64..3 * CHUNK_SIZE as u64).await.expect("read"))
     });
     for (start, read) in join_all(readers).await {
         assert!(read == bytes[start..], "reader from {start} differs");
@@ -316,12 +246,7 @@ async fn more_uploads_than_chunks_all_finish(store: &dyn BlobStore) {
         writer.sync().await.expect("sync");
         assert!(whole(store, &id).await == bytes, "upload {seed} differs");
     });
-    assert!(
-        tokio::time::timeout(PATIENCE, join_all(uploads))
-            .await
-            .is_ok(),
-        "deadlock"
-    );
+    assert!(tokio::time::timeout(PATIENCE, join_all(uploads)).await.is_ok(), "deadlock");
 }
 
 /// The write is polled once and dropped: it may not have begun, be under way, or be done. Whichever
@@ -334,10 +259,7 @@ async fn a_cancelled_write_never_leaves_offset_and_object_apart(store: &dyn Blob
         let id = ObjectId::fresh();
         let mut writer = store.create(&id).await.expect("create");
         write(&mut *writer, &pool, b"head").await;
-        let completed = writer
-            .write(chunk(&pool, &old).await)
-            .now_or_never()
-            .is_some();
+        let completed = writer.write(chunk(&pool, &old).await).now_or_never().is_some();
         if completed {
             assert_eq!(writer.offset(), 4 + CHUNK_SIZE as u64);
         } else {
@@ -350,15 +272,9 @@ async fn a_cancelled_write_never_leaves_offset_and_object_apart(store: &dyn Blob
         write(&mut *writer, &pool, &new).await;
         writer.sync().await.expect("sync");
         let both = tokio::time::timeout(PATIENCE, async { (pool.take().await, pool.take().await) });
-        drop(
-            both.await
-                .expect("the cancelled write gives its chunk back"),
-        );
+        drop(both.await.expect("the cancelled write gives its chunk back"));
         let read = whole(store, &id).await;
-        assert!(
-            read.len() == 4 + CHUNK_SIZE && read[4..] == new,
-            "the cancelled write came back"
-        );
+        assert!(read.len() == 4 + CHUNK_SIZE && read[4..] == new, "the cancelled write came back");
         store.remove(&id).await.expect("remove");
     }
 }

@@ -63,9 +63,7 @@ impl Error {
     /// The error for `source`, met while doing `action`.
     pub(crate) fn io(action: String, source: io::Error) -> Error {
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Error::Full { action, source }
-            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full { action, source },
             _ => Error::Io { action, source },
         }
     }

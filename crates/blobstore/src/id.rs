@@ -34,13 +34,9 @@ impl FromStr for ObjectId {
 
     /// Reads the text form and nothing else: no dashes, no upper case.
     fn from_str(text: &str) -> Result<ObjectId, Error> {
-        let digits = text
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let digits = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         if text.len() != LENGTH || !digits {
-            return Err(Error::InvalidId {
-                text: text.to_owned(),
-            });
+            return Err(Error::InvalidId { text: text.to_owned() });
         }
         Ok(ObjectId(text.into()))
     }

@@ -34,19 +34,14 @@ impl MemoryStore {
     }
 
     fn find(&self, id: &ObjectId) -> Result<Arc<Mutex<Object>>, Error> {
-        lock(&self.objects)
-            .get(id)
-            .cloned()
-            .ok_or_else(|| Error::NotFound { id: id.clone() })
+        lock(&self.objects).get(id).cloned().ok_or_else(|| Error::NotFound { id: id.clone() })
     }
 }
 
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let objects = lock(&self.objects).len();
-        f.debug_struct("MemoryStore")
-            .field("objects", &objects)
-            .finish()
+        f.debug_struct("MemoryStore").field("objects", &objects).finish()
     }
 }
 
@@ -61,12 +56,7 @@ impl BlobStore for MemoryStore {
             Entry::Occupied(_) => Err(Error::AlreadyExists { id: id.clone() }),
             Entry::Vacant(entry) => {
                 let object = Arc::clone(entry.insert(Arc::default()));
-                Ok(Box::new(MemoryWriter {
-                    id: id.clone(),
-                    object,
-                    writer: 0,
-                    offset: 0,
-                }))
+                Ok(Box::new(MemoryWriter { id: id.clone(), object, writer: 0, offset: 0 }))
             }
         }
     }
@@ -77,24 +67,13 @@ impl BlobStore for MemoryStore {
             let mut locked = lock(&object);
             let found = locked.bytes.len() as u64;
             if found < offset {
-                return Err(Error::Short {
-                    id: id.clone(),
-                    found,
-                    wanted: offset,
-                });
+                return Err(Error::Short { id: id.clone(), found, wanted: offset });
             }
-            locked
-                .bytes
-                .truncate(usize::try_from(offset).unwrap_or(usize::MAX));
+            locked.bytes.truncate(usize::try_from(offset).unwrap_or(usize::MAX));
             locked.writer += 1;
             locked.writer
         };
-        Ok(Box::new(MemoryWriter {
-            id: id.clone(),
-            object,
-            writer,
-            offset,
-        }))
+        Ok(Box::new(MemoryWriter { id: id.clone(), object, writer, offset }))
     }
 
     async fn open(&self, id: &ObjectId) -> Result<ObjectReader, Error> {
@@ -119,17 +98,11 @@ impl BlobStore for MemoryStore {
 fn copy(id: &ObjectId, object: &Mutex<Object>, range: Range<u64>) -> Result<Bytes, Error> {
     let object = lock(object);
     let found = object.bytes.len() as u64;
-    let bounds = usize::try_from(range.start)
-        .ok()
-        .zip(usize::try_from(range.end).ok());
+    let bounds = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
     bounds
         .and_then(|(start, end)| object.bytes.get(start..end))
         .map(Bytes::copy_from_slice)
-        .ok_or_else(|| Error::Short {
-            id: id.clone(),
-            found,
-            wanted: range.end,
-        })
+        .ok_or_else(|| Error::Short { id: id.clone(), found, wanted: range.end })
 }
 
 struct MemoryWriter {
@@ -143,9 +116,7 @@ impl MemoryWriter {
     fn in_turn(&self) -> Result<MutexGuard<'_, Object>, Error> {
         let object = lock(&self.object);
         if object.writer != self.writer {
-            return Err(Error::Poisoned {
-                id: self.id.clone(),
-            });
+            return Err(Error::Poisoned { id: self.id.clone() });
         }
         Ok(object)
     }

@@ -73,11 +73,7 @@ impl ObjectReader {
         size: u64,
         source: impl FnOnce(Range<u64>) -> BoxStream<'static, Result<Bytes, Error>> + Send + 'static,
     ) -> ObjectReader {
-        ObjectReader {
-            id,
-            size,
-            source: Box::new(source),
-        }
+        ObjectReader { id, size, source: Box::new(source) }
     }
 
     /// The size of the object in bytes when it was opened.
@@ -89,11 +85,7 @@ impl ObjectReader {
     /// object cut while it is read, end in [`Error::Short`]; the stream is over after an error.
     pub fn read(self, range: Range<u64>) -> BoxStream<'static, Result<Bytes, Error>> {
         if range.end > self.size {
-            let short = Error::Short {
-                id: self.id,
-                found: self.size,
-                wanted: range.end,
-            };
+            let short = Error::Short { id: self.id, found: self.size, wanted: range.end };
             return stream::once(async { Err(short) }).boxed();
         }
         if range.is_empty() {
@@ -105,9 +97,6 @@ impl ObjectReader {
 
 impl fmt::Debug for ObjectReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ObjectReader")
-            .field("id", &self.id)
-            .field("size", &self.size)
-            .finish_non_exhaustive()
+        f.debug_struct("ObjectReader").field("id", &self.id).field("size", &self.size).finish_non_exhaustive()
     }
 }

@@ -42,10 +42,7 @@ pub async fn cut_pushes(engine: EngineKind, cuts: usize, seed: u64) {
     let client = program.administrator();
     let image = program.image("cut/app");
     // The repository is there, so that a cut request is not about that.
-    client
-        .push_image(&image, "first", &Bytes::from_static(b"layer"))
-        .await
-        .unwrap();
+    client.push_image(&image, "first", &Bytes::from_static(b"layer")).await.unwrap();
     let mut dice = Dice::new(seed);
     for cut in 0..cuts {
         let stage = STAGES[cut % STAGES.len()];
@@ -57,32 +54,16 @@ pub async fn cut_pushes(engine: EngineKind, cuts: usize, seed: u64) {
     let mut pushes = JoinSet::new();
     for push in 0..8 {
         let (client, image, layer) = (client.clone(), image.clone(), dice.bytes(1_500_000));
-        pushes.spawn(async move {
-            client
-                .push_image(&image, &format!("after-{push}"), &layer)
-                .await
-        });
+        pushes.spawn(async move { client.push_image(&image, &format!("after-{push}"), &layer).await });
     }
     while let Some(pushed) = pushes.join_next().await {
         pushed.unwrap().expect("the server takes pushes as before");
     }
-    wait_until("no open transaction", async || {
-        program.idle_transactions() == 0
-    })
-    .await;
-    wait_until("no connection but the one that asks", async || {
-        connections(&program).await <= 1
-    })
-    .await;
+    wait_until("no open transaction", async || program.idle_transactions() == 0).await;
+    wait_until("no connection but the one that asks", async || connections(&program).await <= 1).await;
     let log = program.log();
-    let errors: Vec<&str> = log
-        .lines()
-        .filter(|line| line.contains(r#""level":"ERROR""#))
-        .collect();
-    assert!(
-        errors.is_empty(),
-        "a client that hangs up is no fault of the server: {errors:?}"
-    );
+    let errors: Vec<&str> = log.lines().filter(|line| line.contains(r#""level":"ERROR""#)).collect();
+    assert!(errors.is_empty(), "a client that hangs up is no fault of the server: {errors:?}");
 }
 
 async fn cut_push(
@@ -127,9 +108,7 @@ async fn cut_push(
                 Stage::Close => blob.len(),
                 _ => blob.len() / 2,
             };
-            let first = client
-                .send("PATCH", &location, &[], blob.slice(..half))
-                .await?;
+            let first = client.send("PATCH", &location, &[], blob.slice(..half)).await?;
             expect(first, StatusCode::ACCEPTED)?;
             let rest = &blob[half..];
             match stage {
@@ -154,9 +133,7 @@ async fn cut_push(
             let headers = format!("content-type: {IMAGE_MANIFEST}\r\n");
             send("PUT", &target, &headers, &manifest, dice).await?;
             all_or_nothing(client, image, &tag, &manifest).await?;
-            client
-                .put_manifest(image, &tag, IMAGE_MANIFEST, &manifest)
-                .await?;
+            client.put_manifest(image, &tag, IMAGE_MANIFEST, &manifest).await?;
             ensure!(
                 shows(client, image, &tag, &manifest).await?,
                 "a tag is not there although its push was acknowledged"
@@ -179,9 +156,7 @@ async fn all_or_nothing(client: &Client, image: &str, tag: &str, manifest: &Byte
 
 /// Whether a manifest is there; if so its bytes are compared.
 async fn shows(client: &Client, image: &str, reference: &str, manifest: &Bytes) -> Result<bool> {
-    let answer = client
-        .get(&format!("/v2/{image}/manifests/{reference}"))
-        .await?;
+    let answer = client.get(&format!("/v2/{image}/manifests/{reference}")).await?;
     if answer.status() == StatusCode::NOT_FOUND {
         return Ok(false);
     }
@@ -236,9 +211,7 @@ fn cut_at(request: &[u8], body: usize, dice: &mut Dice) -> usize {
 }
 
 async fn send_and_hang_up(address: std::net::SocketAddr, bytes: &[u8]) -> Result<()> {
-    let mut stream = TcpStream::connect(address)
-        .await
-        .context("the server accepts no connection")?;
+    let mut stream = TcpStream::connect(address).await.context("the server accepts no connection")?;
     // The server may answer and close before it has read all.
     let _ = stream.write_all(bytes).await;
     Ok(())
@@ -248,9 +221,7 @@ async fn connections(program: &Program) -> u64 {
     let metrics = Client::new(program.management()).get("/metrics").await;
     let metrics = metrics.expect("the management listener answers");
     let text = String::from_utf8_lossy(metrics.body()).into_owned();
-    let value = text
-        .lines()
-        .find_map(|line| line.strip_prefix("wharfinger_connections "));
+    let value = text.lines().find_map(|line| line.strip_prefix("wharfinger_connections "));
     value
         .and_then(|value| value.parse().ok())
         .unwrap_or_else(|| panic!("no wharfinger_connections in {text}"))

@@ -68,9 +68,7 @@ pub async fn kill_in_pushes(engine: EngineKind, kills: usize, seed: u64) -> Coun
         }
         program.kill();
         while let Some(ended) = writers.join_next().await {
-            ended
-                .unwrap()
-                .unwrap_or_else(|error| panic!("a push was refused: {error:#}"));
+            ended.unwrap().unwrap_or_else(|error| panic!("a push was refused: {error:#}"));
         }
         program.restart();
 
@@ -89,10 +87,7 @@ pub async fn kill_in_pushes(engine: EngineKind, kills: usize, seed: u64) -> Coun
     verify(&program.administrator(), &all, "round-")
         .await
         .unwrap_or_else(|error| panic!("after the last kill (seed {seed}): {error:#}"));
-    wait_until("no open transaction", async || {
-        program.idle_transactions() == 0
-    })
-    .await;
+    wait_until("no open transaction", async || program.idle_transactions() == 0).await;
     program.stop();
     counts
 }
@@ -138,18 +133,14 @@ async fn push(
         expect(chunk.await?, StatusCode::ACCEPTED)?;
         let digest = digest(blob);
         let closing = format!("{location}?digest={digest}");
-        let closed = client
-            .send("PUT", &closing, &[], blob.slice(half..))
-            .await?;
+        let closed = client.send("PUT", &closing, &[], blob.slice(half..)).await?;
         expect(closed, StatusCode::CREATED)?;
         let mut ledger = ledger.lock().unwrap();
         ledger.sessions.retain(|(_, open, _)| *open != location);
         ledger.blobs.push((image.to_owned(), digest));
     }
     let manifest = image_manifest(&config, &[&layer]);
-    let digest = client
-        .put_manifest(image, tag, IMAGE_MANIFEST, &manifest)
-        .await?;
+    let digest = client.put_manifest(image, tag, IMAGE_MANIFEST, &manifest).await?;
     let acknowledged = (image.to_owned(), tag.to_owned(), digest);
     ledger.lock().unwrap().tags.push(acknowledged);
     Ok(())
@@ -159,9 +150,7 @@ async fn push(
 /// many of those nobody had been told of.
 async fn verify(client: &Client, ledger: &Ledger, prefix: &str) -> Result<usize> {
     for (image, digest) in &ledger.blobs {
-        read_blob(client, image, digest)
-            .await
-            .context("an acknowledged blob")?;
+        read_blob(client, image, digest).await.context("an acknowledged blob")?;
     }
     for (image, tag, digest) in &ledger.tags {
         let read = read_manifest(client, image, tag).await;
@@ -172,12 +161,8 @@ async fn verify(client: &Client, ledger: &Ledger, prefix: &str) -> Result<usize>
     let images: HashSet<&String> = ledger.tags.iter().map(|(image, _, _)| image).collect();
     for image in images {
         let listed = list_tags(client, image).await?;
-        let acknowledged: HashSet<&String> = ledger
-            .tags
-            .iter()
-            .filter(|(of, _, _)| of == image)
-            .map(|(_, tag, _)| tag)
-            .collect();
+        let acknowledged: HashSet<&String> =
+            ledger.tags.iter().filter(|(of, _, _)| of == image).map(|(_, tag, _)| tag).collect();
         for tag in &acknowledged {
             ensure!(listed.contains(*tag), "{tag} is not in the list");
         }
@@ -187,9 +172,7 @@ async fn verify(client: &Client, ledger: &Ledger, prefix: &str) -> Result<usize>
             }
             unacknowledged += 1;
             let manifest = read_manifest(client, image, tag).await?;
-            read_all_blobs(client, image, &manifest)
-                .await
-                .with_context(|| format!("{tag} can be pulled"))?;
+            read_all_blobs(client, image, &manifest).await.with_context(|| format!("{tag} can be pulled"))?;
         }
     }
     for (image, location, blob) in &ledger.sessions {
@@ -203,19 +186,12 @@ async fn list_tags(client: &Client, image: &str) -> Result<HashSet<String>> {
     let answer = expect(answer, StatusCode::OK)?;
     let list: Value = serde_json::from_slice(answer.body())?;
     let tags = list["tags"].as_array().context("tags")?;
-    Ok(tags
-        .iter()
-        .filter_map(|tag| tag.as_str().map(str::to_owned))
-        .collect())
+    Ok(tags.iter().filter_map(|tag| tag.as_str().map(str::to_owned)).collect())
 }
 
 async fn read_manifest(client: &Client, image: &str, reference: &str) -> Result<Bytes> {
-    let answer = client
-        .get(&format!("/v2/{image}/manifests/{reference}"))
-        .await?;
-    Ok(expect(answer, StatusCode::OK)
-        .with_context(|| reference.to_owned())?
-        .into_body())
+    let answer = client.get(&format!("/v2/{image}/manifests/{reference}")).await?;
+    Ok(expect(answer, StatusCode::OK).with_context(|| reference.to_owned())?.into_body())
 }
 
 async fn read_all_blobs(client: &Client, image: &str, manifest: &Bytes) -> Result<()> {
@@ -231,9 +207,6 @@ async fn read_all_blobs(client: &Client, image: &str, manifest: &Bytes) -> Resul
 async fn read_blob(client: &Client, image: &str, digest: &str) -> Result<()> {
     let answer = client.get(&format!("/v2/{image}/blobs/{digest}")).await?;
     let answer = expect(answer, StatusCode::OK).with_context(|| digest.to_owned())?;
-    ensure!(
-        wharfinger_testkit::http::digest(answer.body()) == digest,
-        "{digest} has other bytes"
-    );
+    ensure!(wharfinger_testkit::http::digest(answer.body()) == digest, "{digest} has other bytes");
     Ok(())
 }

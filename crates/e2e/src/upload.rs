@@ -21,13 +21,7 @@ pub enum Loss {
 ///
 /// # Errors
 /// If the session says a wrong offset, ends in another blob, or is lost although it may not be.
-pub async fn resume(
-    client: &Client,
-    image: &str,
-    location: &str,
-    blob: &Bytes,
-    loss: Loss,
-) -> Result<()> {
+pub async fn resume(client: &Client, image: &str, location: &str, blob: &Bytes, loss: Loss) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(20);
     // The request that was cut off may still be under way, so an offset may be old when it is used.
     while Instant::now() < deadline {
@@ -44,17 +38,9 @@ pub async fn resume(
         let last = range.strip_prefix("0-").and_then(|last| last.parse().ok());
         let last: usize = last.with_context(|| format!("Range `{range}`"))?;
         // `0-0` stands for no byte and for one.
-        let offsets = if last == 0 {
-            vec![0, 1]
-        } else {
-            vec![last + 1]
-        };
+        let offsets = if last == 0 { vec![0, 1] } else { vec![last + 1] };
         for offset in offsets {
-            ensure!(
-                offset <= blob.len(),
-                "{location} has {offset} bytes of {}",
-                blob.len()
-            );
+            ensure!(offset <= blob.len(), "{location} has {offset} bytes of {}", blob.len());
             match finish(client, image, location, blob, offset).await? {
                 Outcome::Finished => return Ok(()),
                 Outcome::Lost if loss == Loss::Possible => return Ok(()),

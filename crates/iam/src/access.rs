@@ -44,8 +44,7 @@ impl Cap {
         for scope in scopes.flat_map(str::split_ascii_whitespace) {
             asked = true;
             let Some(access) = parse(scope) else { continue };
-            let is_same =
-                |entry: &&mut Access| entry.kind == access.kind && entry.name == access.name;
+            let is_same = |entry: &&mut Access| entry.kind == access.kind && entry.name == access.name;
             if let Some(entry) = entries.iter_mut().find(is_same) {
                 let missing = |action: &String| !entry.actions.contains(action);
                 let missing: Vec<String> = access.actions.into_iter().filter(missing).collect();
@@ -63,10 +62,7 @@ impl Cap {
             return true;
         };
         entries.iter().any(|entry| {
-            let acts = entry
-                .actions
-                .iter()
-                .any(|granted| granted == action || granted == "*");
+            let acts = entry.actions.iter().any(|granted| granted == action || granted == "*");
             entry.kind == kind && entry.name == name && acts
         })
     }
@@ -81,15 +77,9 @@ fn parse(scope: &str) -> Option<Access> {
     if !matches!(kind, "repository" | "registry") || name.len() > MAX_NAME {
         return None;
     }
-    let known = ACTIONS
-        .iter()
-        .filter(|known| actions.split(',').any(|action| action == **known));
+    let known = ACTIONS.iter().filter(|known| actions.split(',').any(|action| action == **known));
     let actions = known.map(|action| (*action).to_owned()).collect();
-    Some(Access {
-        kind: kind.to_owned(),
-        name: name.to_owned(),
-        actions,
-    })
+    Some(Access { kind: kind.to_owned(), name: name.to_owned(), actions })
 }
 
 #[cfg(test)]
@@ -108,27 +98,18 @@ mod tests {
 
     #[test]
     fn scopes_of_one_resource_are_merged_from_one_value_or_several() {
-        let merged = cap(&[
-            "repository:a/b:pull repository:a/b:pull,push",
-            "repository:c/d:*",
-        ]);
+        let merged = cap(&["repository:a/b:pull repository:a/b:pull,push", "repository:c/d:*"]);
         assert!(merged.covers("repository", "a/b", "push"));
         assert!(!merged.covers("repository", "a/b", "delete"));
         assert!(merged.covers("repository", "c/d", "delete"));
         assert!(!merged.covers("repository", "e/f", "pull"));
-        let Cap::Only(entries) = merged else {
-            unreachable!()
-        };
+        let Cap::Only(entries) = merged else { unreachable!() };
         assert_eq!(entries[0].actions, ["pull", "push"]);
     }
 
     #[test]
     fn a_host_port_in_the_name_and_a_class_in_the_type_are_understood() {
-        assert!(cap(&["repository:host:5000/a/b:pull"]).covers(
-            "repository",
-            "host:5000/a/b",
-            "pull"
-        ));
+        assert!(cap(&["repository:host:5000/a/b:pull"]).covers("repository", "host:5000/a/b", "pull"));
         assert!(cap(&["repository(plugin):a/b:pull"]).covers("repository", "a/b", "pull"));
     }
 }

@@ -55,20 +55,19 @@ pub async fn create_auth_token(
     let secret = secret::new_auth_token()?;
     let hash = secret::hash(&secret);
     let ocid = secret::new_ocid(ResourceKind::AuthToken)?.to_string();
-    let token = AuthToken {
-        ocid,
-        description: description.to_owned(),
-        created_at: ctx.now().0,
-    };
+    let token = AuthToken { ocid, description: description.to_owned(), created_at: ctx.now().0 };
     let origin = ctx.origin();
     let row = token.clone();
     ctx.store()
         .write(&CREATE_AUTH_TOKEN, move |tx| {
             if tx.one::<i64>(&AUTH_TOKEN_COUNT, &[&user.id])? >= MAX_PER_USER {
                 let name = &user.name;
-                return Err(Error::Conflict(format!("user `{name}` has {MAX_PER_USER} auth tokens, the most allowed: delete one first")));
+                return Err(Error::Conflict(format!(
+                    "user `{name}` has {MAX_PER_USER} auth tokens, the most allowed: delete one first"
+                )));
             }
-            match tx.run(&AUTH_TOKEN_INSERT, &[&row.ocid, &user.id, &row.description, &hash, &row.created_at]) {
+            match tx.run(&AUTH_TOKEN_INSERT, &[&row.ocid, &user.id, &row.description, &hash, &row.created_at])
+            {
                 Err(wharfinger_metastore::Error::ForeignKey { .. }) => {
                     return Err(Error::NotFound { what: "user", name: user.name.clone() });
                 }
@@ -83,27 +82,16 @@ pub async fn create_auth_token(
 }
 
 /// A user's tokens, oldest first.
-pub async fn list_auth_tokens(
-    ctx: &Ctx,
-    tenancy: &Tenancy,
-    user: &str,
-) -> Result<Vec<AuthToken>, Error> {
+pub async fn list_auth_tokens(ctx: &Ctx, tenancy: &Tenancy, user: &str) -> Result<Vec<AuthToken>, Error> {
     let user = users::find(ctx, tenancy, user, Permission::UserRead).await?;
     Ok(ctx.store().all(&AUTH_TOKENS_BY_USER, &[&user.id]).await?)
 }
 
 /// Deletes a token. Registry tokens made with it are refused from the next request on.
-pub async fn delete_auth_token(
-    ctx: &Ctx,
-    tenancy: &Tenancy,
-    user: &str,
-    ocid: &str,
-) -> Result<(), Error> {
+pub async fn delete_auth_token(ctx: &Ctx, tenancy: &Tenancy, user: &str, ocid: &str) -> Result<(), Error> {
     let user = users::find(ctx, tenancy, user, Permission::UserAuthTokenRemove).await?;
-    let not_found = |ocid: &str| Error::NotFound {
-        what: "auth token",
-        name: ocid.chars().take(255).collect(),
-    };
+    let not_found =
+        |ocid: &str| Error::NotFound { what: "auth token", name: ocid.chars().take(255).collect() };
     if ocid.contains('\0') {
         return Err(not_found(ocid));
     }

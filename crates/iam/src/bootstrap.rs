@@ -84,9 +84,7 @@ impl FoundingSpec {
 pub(crate) fn random_namespace() -> Result<String, Error> {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let bytes = secret::random::<12>()?;
-    let letters = bytes
-        .iter()
-        .filter_map(|byte| ALPHABET.get(usize::from(byte % 32)));
+    let letters = bytes.iter().filter_map(|byte| ALPHABET.get(usize::from(byte % 32)));
     Ok(letters.copied().map(char::from).collect())
 }
 
@@ -105,13 +103,7 @@ impl Iam {
     where
         F: FnOnce(&Founding) -> Result<(), Error>,
     {
-        if self
-            .store()
-            .opt::<i64>(&TENANCY_COUNT, &[])
-            .await?
-            .unwrap_or(0)
-            > 0
-        {
+        if self.store().opt::<i64>(&TENANCY_COUNT, &[]).await?.unwrap_or(0) > 0 {
             return Ok(None);
         }
         let spec = FoundingSpec::new(
@@ -129,19 +121,11 @@ impl Iam {
             .store()
             .write(&BOOTSTRAP, move |tx| {
                 if tx.one::<i64>(&TENANCY_COUNT, &[])? > 0 {
-                    return Err(Error::NameTaken {
-                        what: "tenancy",
-                        name: "(the first)".to_owned(),
-                    });
+                    return Err(Error::NameTaken { what: "tenancy", name: "(the first)".to_owned() });
                 }
                 let id = tenancies::found(tx, &spec, origin.at.0)?;
                 tenancies::insert_token_key(tx, &key, origin.at.0)?;
-                wharfinger_audit::record(
-                    tx,
-                    id,
-                    &origin,
-                    &Subject::new(&spec.tenancy_ocid, &spec.name),
-                )?;
+                wharfinger_audit::record(tx, id, &origin, &Subject::new(&spec.tenancy_ocid, &spec.name))?;
                 Ok(())
             })
             .await;

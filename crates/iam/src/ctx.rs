@@ -73,12 +73,7 @@ pub struct Ctx {
 
 impl Ctx {
     pub(crate) fn new(iam: Iam, principal: Principal, cap: Cap, request: Request) -> Ctx {
-        Ctx {
-            iam,
-            principal,
-            cap,
-            request,
-        }
+        Ctx { iam, principal, cap, request }
     }
 
     /// Who asks.
@@ -120,10 +115,7 @@ impl Ctx {
     /// Whether the principal has `permission` on `target`. For lists, which leave out what it can't see;
     /// everything else goes through [`Ctx::require`] or [`Ctx::lookup`].
     pub fn allows(&self, permission: Permission, target: Target) -> bool {
-        matches!(
-            decision::decide(&self.principal, permission, target),
-            Decision::Allowed(_)
-        )
+        matches!(decision::decide(&self.principal, permission, target), Decision::Allowed(_))
     }
 
     /// Checks `permission` on `target`, and logs the reason.
@@ -163,27 +155,17 @@ impl Ctx {
         // With no login at all, more scope would not help: a log-in would.
         match self.principal {
             Principal::Anonymous => Err(Error::Unauthenticated),
-            _ => Err(Error::BeyondCap {
-                name: name.to_string(),
-                action,
-            }),
+            _ => Err(Error::BeyondCap { name: name.to_string(), action }),
         }
     }
 
     /// The tenancy of `namespace`, without any right on it: what hangs below it is checked.
     /// An unknown namespace is refused like one without right, except to the local administrator.
-    pub async fn tenancy(
-        &self,
-        namespace: &Namespace,
-        permission: Permission,
-    ) -> Result<Tenancy, Error> {
+    pub async fn tenancy(&self, namespace: &Namespace, permission: Permission) -> Result<Tenancy, Error> {
         match tenancies::by_namespace(&self.iam, namespace).await? {
             Some(tenancy) => Ok(tenancy),
             None if matches!(self.principal, Principal::LocalAdministrator) => {
-                Err(Error::NotFound {
-                    what: "tenancy",
-                    name: namespace.to_string(),
-                })
+                Err(Error::NotFound { what: "tenancy", name: namespace.to_string() })
             }
             None => Err(self.refuse(permission)),
         }
@@ -205,10 +187,9 @@ impl Ctx {
                 self.require(permission, row.target())?;
                 Ok(row)
             }
-            None if self.allows(permission, Target::tenancy(tenancy_id)) => Err(Error::NotFound {
-                what: what.0,
-                name: what.1.to_owned(),
-            }),
+            None if self.allows(permission, Target::tenancy(tenancy_id)) => {
+                Err(Error::NotFound { what: what.0, name: what.1.to_owned() })
+            }
             None => Err(self.refuse(permission)),
         }
     }

@@ -19,10 +19,7 @@ pub struct Target {
 impl Target {
     /// The tenancy itself, for what belongs to no smaller resource.
     pub fn tenancy(tenancy_id: i64) -> Target {
-        Target {
-            tenancy_id,
-            is_public: false,
-        }
+        Target { tenancy_id, is_public: false }
     }
 }
 
@@ -46,10 +43,7 @@ pub(crate) fn decide(principal: &Principal, permission: Permission, target: Targ
         }
         Principal::User(_) | Principal::Anonymous => {}
     }
-    let reads = matches!(
-        permission,
-        Permission::RepositoryRead | Permission::RepositoryInspect
-    );
+    let reads = matches!(permission, Permission::RepositoryRead | Permission::RepositoryInspect);
     if target.is_public && reads {
         return Decision::Allowed("public repository");
     }

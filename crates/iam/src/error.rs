@@ -49,9 +49,7 @@ pub enum Error {
         permission: Permission,
     },
     /// The registry token was asked for a narrower scope than this needs.
-    #[error(
-        "the registry token does not cover `{action}` on `{name}`: ask for a token with that scope"
-    )]
+    #[error("the registry token does not cover `{action}` on `{name}`: ask for a token with that scope")]
     BeyondCap {
         /// The image name or catalog.
         name: String,

@@ -63,18 +63,10 @@ pub async fn create_group(ctx: &Ctx, tenancy: &Tenancy, group: &str) -> Result<G
     ctx.store()
         .write(&CREATE_GROUP, move |tx| {
             let domain_id: Option<i64> = tx.opt(&users::DOMAIN_BY_NAME, &[&tenancy_id, &domain])?;
-            let domain_id = domain_id.ok_or_else(|| Error::NotFound {
-                what: "domain",
-                name: domain.clone(),
-            })?;
-            let id = tx.opt(
-                &GROUP_INSERT,
-                &[&ocid, &tenancy_id, &domain_id, &name, &false, &origin.at.0],
-            )?;
-            let id: i64 = id.ok_or_else(|| Error::NameTaken {
-                what: "group",
-                name: name.clone(),
-            })?;
+            let domain_id =
+                domain_id.ok_or_else(|| Error::NotFound { what: "domain", name: domain.clone() })?;
+            let id = tx.opt(&GROUP_INSERT, &[&ocid, &tenancy_id, &domain_id, &name, &false, &origin.at.0])?;
+            let id: i64 = id.ok_or_else(|| Error::NameTaken { what: "group", name: name.clone() })?;
             wharfinger_audit::record(tx, tenancy_id, &origin, &Subject::new(&ocid, &name))?;
             Ok(Group {
                 id,
@@ -140,25 +132,13 @@ pub async fn remove_user_from_group(
         .await
 }
 
-async fn find_both(
-    ctx: &Ctx,
-    tenancy: &Tenancy,
-    group: &str,
-    user: &str,
-) -> Result<(Group, User), Error> {
+async fn find_both(ctx: &Ctx, tenancy: &Tenancy, group: &str, user: &str) -> Result<(Group, User), Error> {
     let (domain, name) = users::split_name(group);
     users::check_name("group", name)?;
     users::check_name("domain", domain)?;
     let args: &[&dyn wharfinger_metastore::Param] = &[&tenancy.id, &domain, &name];
-    let group: Group = ctx
-        .lookup(
-            &GROUP_BY_NAME,
-            args,
-            Permission::GroupUpdate,
-            tenancy.id,
-            ("group", group),
-        )
-        .await?;
+    let group: Group =
+        ctx.lookup(&GROUP_BY_NAME, args, Permission::GroupUpdate, tenancy.id, ("group", group)).await?;
     let user = users::find(ctx, tenancy, user, Permission::UserUpdate).await?;
     Ok((group, user))
 }

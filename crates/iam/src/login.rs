@@ -62,11 +62,7 @@ fn split_username(username: &str) -> Option<(&str, &str, &str)> {
     // The word of the old federation still stands in many people's configuration.
     let is_default = domain.eq_ignore_ascii_case("oracleidentitycloudservice")
         || domain.eq_ignore_ascii_case(DEFAULT_DOMAIN);
-    Some((
-        namespace,
-        if is_default { DEFAULT_DOMAIN } else { domain },
-        user,
-    ))
+    Some((namespace, if is_default { DEFAULT_DOMAIN } else { domain }, user))
 }
 
 impl Iam {
@@ -77,21 +73,11 @@ impl Iam {
 
     /// The context of a request on the control socket.
     pub fn local_administrator(&self, request: Request) -> Ctx {
-        Ctx::new(
-            self.clone(),
-            Principal::LocalAdministrator,
-            Cap::None,
-            request,
-        )
+        Ctx::new(self.clone(), Principal::LocalAdministrator, Cap::None, request)
     }
 
     /// Logs in with a user name and an auth token.
-    pub async fn login(
-        &self,
-        request: Request,
-        username: &str,
-        password: &str,
-    ) -> Result<Ctx, Error> {
+    pub async fn login(&self, request: Request, username: &str, password: &str) -> Result<Ctx, Error> {
         let principal = self.password_principal(username, password).await?;
         Ok(Ctx::new(self.clone(), principal, Cap::None, request))
     }
@@ -103,20 +89,12 @@ impl Iam {
         let Some(credential) = claims.credential else {
             return Ok(Ctx::new(self.clone(), Principal::Anonymous, cap, request));
         };
-        let row: Option<CredentialRow> = self
-            .store()
-            .opt(&USER_BY_CREDENTIAL, &[&credential])
-            .await?;
+        let row: Option<CredentialRow> = self.store().opt(&USER_BY_CREDENTIAL, &[&credential]).await?;
         let row = row.ok_or(Error::LoginFailed(LoginFailure::RevokedCredential))?;
         if !row.is_active {
             return Err(Error::LoginFailed(LoginFailure::Inactive));
         }
-        Ok(Ctx::new(
-            self.clone(),
-            row.into_principal(credential),
-            cap,
-            request,
-        ))
+        Ok(Ctx::new(self.clone(), row.into_principal(credential), cap, request))
     }
 
     async fn password_principal(&self, username: &str, password: &str) -> Result<Principal, Error> {
@@ -128,10 +106,8 @@ impl Iam {
             return failed(LoginFailure::UnknownUser);
         }
         let hash = secret::hash(password);
-        let rows: Vec<CredentialRow> = self
-            .store()
-            .all(&CREDENTIALS_BY_USERNAME, &[&namespace, &domain, &user])
-            .await?;
+        let rows: Vec<CredentialRow> =
+            self.store().all(&CREDENTIALS_BY_USERNAME, &[&namespace, &domain, &user]).await?;
         let cause = match rows.first() {
             None => LoginFailure::UnknownUser,
             Some(row) if row.credential.is_none() => LoginFailure::NoAuthToken,
@@ -164,18 +140,9 @@ mod tests {
 
     #[test]
     fn usernames_have_two_or_three_parts() {
-        assert_eq!(
-            split_username("ns/jdoe@acme.com"),
-            Some(("ns", "Default", "jdoe@acme.com"))
-        );
-        assert_eq!(
-            split_username("ns/Partners/jdoe"),
-            Some(("ns", "Partners", "jdoe"))
-        );
-        assert_eq!(
-            split_username("ns/oracleidentitycloudservice/jdoe"),
-            Some(("ns", "Default", "jdoe"))
-        );
+        assert_eq!(split_username("ns/jdoe@acme.com"), Some(("ns", "Default", "jdoe@acme.com")));
+        assert_eq!(split_username("ns/Partners/jdoe"), Some(("ns", "Partners", "jdoe")));
+        assert_eq!(split_username("ns/oracleidentitycloudservice/jdoe"), Some(("ns", "Default", "jdoe")));
         assert_eq!(split_username("jdoe"), None);
     }
 }

@@ -81,10 +81,7 @@ pub struct RegistryToken {
 
 /// A random id and key, for [`TOKEN_KEY_INSERT`].
 pub(crate) fn new_key() -> Result<(String, Vec<u8>), Error> {
-    let kid: String = secret::random::<8>()?
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let kid: String = secret::random::<8>()?.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok((kid, secret::random::<32>()?.to_vec()))
 }
 
@@ -97,10 +94,7 @@ impl Iam {
             Principal::User(user) => (user.ocid.clone(), Some(user.credential.clone())),
             Principal::Anonymous | Principal::LocalAdministrator => (String::new(), None),
         };
-        let jti = secret::random::<16>()?
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let jti = secret::random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect();
         let claims = Claims {
             iss: SERVICE.to_owned(),
             aud: SERVICE.to_owned(),
@@ -116,40 +110,24 @@ impl Iam {
             },
         };
         let (kid, key) = self.signing_key().await?;
-        let header = Header {
-            kid: Some(kid),
-            ..Header::new(Algorithm::HS256)
-        };
+        let header = Header { kid: Some(kid), ..Header::new(Algorithm::HS256) };
         let token = jsonwebtoken::encode(&header, &claims, &key).map_err(Error::Signing)?;
         let expires_in_secs = expires_at.unix_seconds() - issued_at.unix_seconds();
-        Ok(RegistryToken {
-            token: Secret::new(token),
-            expires_in_secs,
-            issued_at,
-        })
+        Ok(RegistryToken { token: Secret::new(token), expires_in_secs, issued_at })
     }
 
     /// Reads a token that must be ours, unaltered and not expired at `now`.
-    pub(crate) async fn verify_registry_token(
-        &self,
-        token: &str,
-        now: Timestamp,
-    ) -> Result<Claims, Error> {
+    pub(crate) async fn verify_registry_token(&self, token: &str, now: Timestamp) -> Result<Claims, Error> {
         let invalid = || Error::LoginFailed(LoginFailure::InvalidToken);
         let header = jsonwebtoken::decode_header(token).map_err(|_| invalid())?;
-        let kid = header
-            .kid
-            .filter(|kid| !kid.contains('\0'))
-            .ok_or_else(invalid)?;
+        let kid = header.kid.filter(|kid| !kid.contains('\0')).ok_or_else(invalid)?;
         let key = self.verifying_key(&kid).await?.ok_or_else(invalid)?;
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_audience(&[SERVICE]);
         validation.set_issuer(&[SERVICE]);
         // Expiry is checked below, by the request's clock.
         validation.validate_exp = false;
-        let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation)
-            .map_err(|_| invalid())?
-            .claims;
+        let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation).map_err(|_| invalid())?.claims;
         if claims.exp <= now.unix_seconds() {
             return Err(Error::LoginFailed(LoginFailure::ExpiredToken));
         }
@@ -157,13 +135,7 @@ impl Iam {
     }
 
     async fn signing_key(&self) -> Result<(String, EncodingKey), Error> {
-        let cached = self
-            .0
-            .keys
-            .signing
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let cached = self.0.keys.signing.read().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(key) = cached {
             return Ok(key);
         }
@@ -172,41 +144,20 @@ impl Iam {
             Error::Conflict("the installation has no token key: it was never bootstrapped".into())
         })?;
         let key = (row.kid, EncodingKey::from_secret(&row.secret));
-        *self
-            .0
-            .keys
-            .signing
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Some(key.clone());
+        *self.0.keys.signing.write().unwrap_or_else(PoisonError::into_inner) = Some(key.clone());
         Ok(key)
     }
 
     async fn verifying_key(&self, kid: &str) -> Result<Option<DecodingKey>, Error> {
-        let cached = self
-            .0
-            .keys
-            .verifying
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(kid)
-            .cloned();
+        let cached = self.0.keys.verifying.read().unwrap_or_else(PoisonError::into_inner).get(kid).cloned();
         if cached.is_some() {
             return Ok(cached);
         }
-        let Some(row) = self
-            .store()
-            .opt::<TokenKeyRow>(&TOKEN_KEY_BY_ID, &[&kid])
-            .await?
-        else {
+        let Some(row) = self.store().opt::<TokenKeyRow>(&TOKEN_KEY_BY_ID, &[&kid]).await? else {
             return Ok(None);
         };
         let key = DecodingKey::from_secret(&row.secret);
-        let mut verifying = self
-            .0
-            .keys
-            .verifying
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut verifying = self.0.keys.verifying.write().unwrap_or_else(PoisonError::into_inner);
         verifying.insert(row.kid, key.clone());
         Ok(Some(key))
     }

@@ -65,37 +65,19 @@ operations! {
 }
 
 /// Founds another tenancy with an administrator of its own.
-pub async fn create_tenancy(
-    ctx: &Ctx,
-    name: &str,
-    namespace: Option<Namespace>,
-) -> Result<Founding, Error> {
+pub async fn create_tenancy(ctx: &Ctx, name: &str, namespace: Option<Namespace>) -> Result<Founding, Error> {
     ctx.require(Permission::TenancyCreate, Target::tenancy(0))?;
     users::check_name("name", name)?;
     let first = first(ctx.iam()).await?;
     let create_on_first_push = creates_on_push(ctx.iam(), first.id).await?;
-    let spec = FoundingSpec::new(
-        namespace,
-        None,
-        first.region,
-        first.region_key,
-        create_on_first_push,
-    )?;
-    let spec = FoundingSpec {
-        name: name.to_owned(),
-        ..spec
-    };
+    let spec = FoundingSpec::new(namespace, None, first.region, first.region_key, create_on_first_push)?;
+    let spec = FoundingSpec { name: name.to_owned(), ..spec };
     let origin = ctx.origin();
     let founding = spec.founding();
     ctx.store()
         .write(&CREATE_TENANCY, move |tx| {
             let id = found(tx, &spec, origin.at.0)?;
-            wharfinger_audit::record(
-                tx,
-                id,
-                &origin,
-                &Subject::new(&spec.tenancy_ocid, &spec.name),
-            )?;
+            wharfinger_audit::record(tx, id, &origin, &Subject::new(&spec.tenancy_ocid, &spec.name))?;
             Ok::<_, Error>(())
         })
         .await?;
@@ -118,91 +100,40 @@ pub(crate) fn found(tx: &mut Tx, spec: &FoundingSpec, now: i64) -> Result<i64, E
     )?;
     let Some(tenancy_id) = tenancy_id else {
         let name = format!("{} (namespace {})", spec.name, spec.namespace);
-        return Err(Error::NameTaken {
-            what: "tenancy",
-            name,
-        });
+        return Err(Error::NameTaken { what: "tenancy", name });
     };
     // A tenancy's OCID is that of its root compartment, as in Oracle Cloud.
-    tx.run(
-        &COMPARTMENT_INSERT,
-        &[&spec.tenancy_ocid, &tenancy_id, &spec.name, &now],
-    )?;
-    let domain_id: i64 = tx.one(
-        &DOMAIN_INSERT,
-        &[&spec.domain_ocid, &tenancy_id, &DEFAULT_DOMAIN, &now],
-    )?;
+    tx.run(&COMPARTMENT_INSERT, &[&spec.tenancy_ocid, &tenancy_id, &spec.name, &now])?;
+    let domain_id: i64 = tx.one(&DOMAIN_INSERT, &[&spec.domain_ocid, &tenancy_id, &DEFAULT_DOMAIN, &now])?;
     let group_id: i64 = tx.one(
         &groups::GROUP_INSERT,
-        &[
-            &spec.group_ocid,
-            &tenancy_id,
-            &domain_id,
-            &ADMINISTRATORS,
-            &true,
-            &now,
-        ],
+        &[&spec.group_ocid, &tenancy_id, &domain_id, &ADMINISTRATORS, &true, &now],
     )?;
-    let user_id: i64 = tx.one(
-        &users::USER_INSERT,
-        &[
-            &spec.user_ocid,
-            &tenancy_id,
-            &domain_id,
-            &ADMINISTRATOR,
-            &true,
-            &now,
-        ],
-    )?;
+    let user_id: i64 = tx
+        .one(&users::USER_INSERT, &[&spec.user_ocid, &tenancy_id, &domain_id, &ADMINISTRATOR, &true, &now])?;
     tx.run(&groups::MEMBERSHIP_INSERT, &[&group_id, &user_id, &now])?;
     tx.run(
         &auth_tokens::AUTH_TOKEN_INSERT,
-        &[
-            &spec.auth_token_ocid,
-            &user_id,
-            &"made with the tenancy",
-            &spec.auth_token_hash,
-            &now,
-        ],
+        &[&spec.auth_token_ocid, &user_id, &"made with the tenancy", &spec.auth_token_hash, &now],
     )?;
     Ok(tenancy_id)
 }
 
 /// Inserts the key that signs registry tokens.
-pub(crate) fn insert_token_key(
-    tx: &mut Tx,
-    key: &(String, Vec<u8>),
-    now: i64,
-) -> Result<(), Error> {
+pub(crate) fn insert_token_key(tx: &mut Tx, key: &(String, Vec<u8>), now: i64) -> Result<(), Error> {
     tx.run(&TOKEN_KEY_INSERT, &[&key.0, &key.1, &now])?;
     Ok(())
 }
 
 /// The tenancy of a namespace.
-pub(crate) async fn by_namespace(
-    iam: &Iam,
-    namespace: &Namespace,
-) -> Result<Option<Tenancy>, Error> {
-    let cached = iam
-        .0
-        .tenancies
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .get(namespace)
-        .cloned();
+pub(crate) async fn by_namespace(iam: &Iam, namespace: &Namespace) -> Result<Option<Tenancy>, Error> {
+    let cached = iam.0.tenancies.lock().unwrap_or_else(PoisonError::into_inner).get(namespace).cloned();
     if cached.is_some() {
         return Ok(cached);
     }
-    let found: Option<Tenancy> = iam
-        .store()
-        .opt(&TENANCY_BY_NAMESPACE, &[&namespace.as_str()])
-        .await?;
+    let found: Option<Tenancy> = iam.store().opt(&TENANCY_BY_NAMESPACE, &[&namespace.as_str()]).await?;
     if let Some(tenancy) = &found {
-        let mut tenancies = iam
-            .0
-            .tenancies
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut tenancies = iam.0.tenancies.lock().unwrap_or_else(PoisonError::into_inner);
         tenancies.insert(namespace.clone(), tenancy.clone());
     }
     Ok(found)
@@ -211,28 +142,18 @@ pub(crate) async fn by_namespace(
 /// The tenancy that bootstrap founded.
 pub async fn first(iam: &Iam) -> Result<Tenancy, Error> {
     let first = iam.store().opt(&TENANCY_FIRST, &[]).await?;
-    first.ok_or_else(|| Error::NotFound {
-        what: "tenancy",
-        name: "(the first)".to_owned(),
-    })
+    first.ok_or_else(|| Error::NotFound { what: "tenancy", name: "(the first)".to_owned() })
 }
 
 /// The tenancy of an id, such as a user's.
 pub async fn by_id(iam: &Iam, id: i64) -> Result<Tenancy, Error> {
     let found = iam.store().opt(&TENANCY_BY_ID, &[&id]).await?;
-    found.ok_or_else(|| Error::NotFound {
-        what: "tenancy",
-        name: id.to_string(),
-    })
+    found.ok_or_else(|| Error::NotFound { what: "tenancy", name: id.to_string() })
 }
 
 /// Whether a push into the tenancy may create the repository it names.
 pub async fn creates_on_push(iam: &Iam, tenancy_id: i64) -> Result<bool, Error> {
-    Ok(iam
-        .store()
-        .opt(&TENANCY_CREATES_ON_PUSH, &[&tenancy_id])
-        .await?
-        .unwrap_or(false))
+    Ok(iam.store().opt(&TENANCY_CREATES_ON_PUSH, &[&tenancy_id]).await?.unwrap_or(false))
 }
 
 impl FoundingSpec {

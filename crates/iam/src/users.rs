@@ -75,11 +75,7 @@ pub(crate) fn check_name(field: &'static str, name: &str) -> Result<(), Error> {
     if name.is_empty() || name.len() > 100 || !name.chars().all(is_allowed) {
         let value = name.chars().take(120).collect();
         let remedy = "use 1 to 100 letters, digits, `-`, `.`, `_`, `+` or `@`";
-        return Err(Error::Invalid {
-            field,
-            value,
-            remedy,
-        });
+        return Err(Error::Invalid { field, value, remedy });
     }
     Ok(())
 }
@@ -94,14 +90,7 @@ pub(crate) async fn find(
     let (domain, name) = split_name(user);
     check_name("user", name)?;
     check_name("domain", domain)?;
-    ctx.lookup(
-        &USER_BY_NAME,
-        &[&tenancy.id, &domain, &name],
-        permission,
-        tenancy.id,
-        ("user", user),
-    )
-    .await
+    ctx.lookup(&USER_BY_NAME, &[&tenancy.id, &domain, &name], permission, tenancy.id, ("user", user)).await
 }
 
 /// Creates an active user without credentials.
@@ -116,18 +105,10 @@ pub async fn create_user(ctx: &Ctx, tenancy: &Tenancy, user: &str) -> Result<Use
     ctx.store()
         .write(&CREATE_USER, move |tx| {
             let domain_id: Option<i64> = tx.opt(&DOMAIN_BY_NAME, &[&tenancy_id, &domain])?;
-            let domain_id = domain_id.ok_or_else(|| Error::NotFound {
-                what: "domain",
-                name: domain.clone(),
-            })?;
-            let id = tx.opt(
-                &USER_INSERT,
-                &[&ocid, &tenancy_id, &domain_id, &name, &true, &origin.at.0],
-            )?;
-            let id: i64 = id.ok_or_else(|| Error::NameTaken {
-                what: "user",
-                name: name.clone(),
-            })?;
+            let domain_id =
+                domain_id.ok_or_else(|| Error::NotFound { what: "domain", name: domain.clone() })?;
+            let id = tx.opt(&USER_INSERT, &[&ocid, &tenancy_id, &domain_id, &name, &true, &origin.at.0])?;
+            let id: i64 = id.ok_or_else(|| Error::NameTaken { what: "user", name: name.clone() })?;
             wharfinger_audit::record(tx, tenancy_id, &origin, &Subject::new(&ocid, &name))?;
             Ok(User {
                 id,
@@ -147,35 +128,21 @@ pub async fn list_users(ctx: &Ctx, tenancy: &Tenancy, page: &Page) -> Result<Vec
     ctx.require(Permission::UserInspect, Target::tenancy(tenancy.id))?;
     let (domain, name) = page.last.as_deref().map_or(("", ""), split_name);
     let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
-    Ok(ctx
-        .store()
-        .all(&USERS_AFTER, &[&tenancy.id, &domain, &name, &limit])
-        .await?)
+    Ok(ctx.store().all(&USERS_AFTER, &[&tenancy.id, &domain, &name, &limit]).await?)
 }
 
 /// Switches a user on or off. An inactive user is refused from its next request on.
-pub async fn update_user(
-    ctx: &Ctx,
-    tenancy: &Tenancy,
-    user: &str,
-    is_active: bool,
-) -> Result<User, Error> {
+pub async fn update_user(ctx: &Ctx, tenancy: &Tenancy, user: &str, is_active: bool) -> Result<User, Error> {
     let user = find(ctx, tenancy, user, Permission::UserUpdate).await?;
     let origin = ctx.origin();
     ctx.store()
         .write(&UPDATE_USER, move |tx| {
             if tx.run(&USER_SET_ACTIVE, &[&is_active, &user.id])? == 0 {
-                return Err(Error::NotFound {
-                    what: "user",
-                    name: user.name.clone(),
-                });
+                return Err(Error::NotFound { what: "user", name: user.name.clone() });
             }
             let subject = Subject::new(&user.ocid, &user.name).with("isActive", is_active);
             wharfinger_audit::record(tx, user.tenancy_id, &origin, &subject)?;
-            Ok(User {
-                is_active,
-                ..user.clone()
-            })
+            Ok(User { is_active, ..user.clone() })
         })
         .await
 }
@@ -189,17 +156,9 @@ pub async fn delete_user(ctx: &Ctx, tenancy: &Tenancy, user: &str) -> Result<Use
             tx.run(&groups::MEMBERSHIP_DELETE_BY_USER, &[&user.id])?;
             tx.run(&auth_tokens::AUTH_TOKEN_DELETE_BY_USER, &[&user.id])?;
             if tx.run(&USER_DELETE, &[&user.id])? == 0 {
-                return Err(Error::NotFound {
-                    what: "user",
-                    name: user.name.clone(),
-                });
+                return Err(Error::NotFound { what: "user", name: user.name.clone() });
             }
-            wharfinger_audit::record(
-                tx,
-                user.tenancy_id,
-                &origin,
-                &Subject::new(&user.ocid, &user.name),
-            )?;
+            wharfinger_audit::record(tx, user.tenancy_id, &origin, &Subject::new(&user.ocid, &user.name))?;
             Ok(user.clone())
         })
         .await

@@ -28,11 +28,7 @@ pub async fn execute(store: &Store, sql: &str) -> Result<(), Error> {
 /// Wrong is: it does not prepare; `$n` is not the n-th parameter on SQLite, which binds by position;
 /// a table or index is read from end to end, unless `scans` names the statement (with the reason);
 /// `json_each` is not the outermost loop, so that the list is parsed again for every row.
-pub async fn statements(
-    store: &Store,
-    statements: &[&Statement],
-    scans: &[(&str, &str)],
-) -> Vec<String> {
+pub async fn statements(store: &Store, statements: &[&Statement], scans: &[(&str, &str)]) -> Vec<String> {
     let mut wrong: Vec<String> = scans
         .iter()
         .filter(|(name, _)| !statements.iter().any(|statement| statement.name == *name))
@@ -49,11 +45,9 @@ pub async fn statements(
         Readers::Postgres(pool) => {
             let client = dedicated(pool).await;
             for statement in statements {
-                let found = check_postgres(&client, statement).await.map_err(|error| {
-                    error
-                        .as_db_error()
-                        .map_or(error.to_string(), ToString::to_string)
-                });
+                let found = check_postgres(&client, statement)
+                    .await
+                    .map_err(|error| error.as_db_error().map_or(error.to_string(), ToString::to_string));
                 checked.push((statement, found));
             }
         }
@@ -79,22 +73,12 @@ pub async fn statements(
 pub async fn columns(store: &Store, statement: &Statement) -> Vec<String> {
     match store.readers() {
         Readers::Sqlite(readers) => ask(readers, |connection| {
-            let prepared = connection
-                .prepare(statement.sqlite)
-                .expect("the statement prepares");
+            let prepared = connection.prepare(statement.sqlite).expect("the statement prepares");
             prepared.column_names().map(str::to_owned).collect()
         }),
         Readers::Postgres(pool) => {
-            let prepared = dedicated(pool)
-                .await
-                .prepare(statement.postgres)
-                .await
-                .expect("it prepares");
-            prepared
-                .columns()
-                .iter()
-                .map(|column| column.name().to_owned())
-                .collect()
+            let prepared = dedicated(pool).await.prepare(statement.postgres).await.expect("it prepares");
+            prepared.columns().iter().map(|column| column.name().to_owned()).collect()
         }
     }
 }
@@ -108,22 +92,13 @@ pub async fn columns(store: &Store, statement: &Statement) -> Vec<String> {
 pub async fn schema(store: &Store) -> Vec<String> {
     let mut lines = match store.readers() {
         Readers::Sqlite(readers) => ask(readers, |connection| {
-            let mut asked = connection
-                .prepare(SQLITE_SCHEMA)
-                .expect("the query prepares");
-            let lines = asked
-                .query_map([], |row| row.get(0))
-                .expect("the query runs");
-            lines
-                .collect::<Result<Vec<String>, _>>()
-                .expect("it gives text")
+            let mut asked = connection.prepare(SQLITE_SCHEMA).expect("the query prepares");
+            let lines = asked.query_map([], |row| row.get(0)).expect("the query runs");
+            lines.collect::<Result<Vec<String>, _>>().expect("it gives text")
         }),
         Readers::Postgres(pool) => {
             let rows = dedicated(pool).await.query(POSTGRES_SCHEMA, &[]).await;
-            rows.expect("the query runs")
-                .iter()
-                .map(|row| row.get(0))
-                .collect()
+            rows.expect("the query runs").iter().map(|row| row.get(0)).collect()
         }
     };
     lines.sort();
@@ -133,32 +108,22 @@ pub async fn schema(store: &Store) -> Vec<String> {
 const SCANS: &str = "scans";
 
 fn ask<T>(readers: &sqlite::Readers, question: impl FnOnce(&Connection) -> T) -> T {
-    readers
-        .read(|connection| Ok(question(connection)))
-        .expect("the store is open")
+    readers.read(|connection| Ok(question(connection))).expect("the store is open")
 }
 
 /// A connection out of the pool for good, because its settings are changed.
 async fn dedicated(pool: &deadpool_postgres::Pool) -> deadpool_postgres::ClientWrapper {
-    let client = pool
-        .get()
-        .await
-        .expect("the store is open and the server answers");
+    let client = pool.get().await.expect("the store is open and the server answers");
     deadpool_postgres::Object::take(client)
 }
 
-fn check_sqlite(
-    connection: &Connection,
-    statement: &Statement,
-) -> Result<Vec<String>, rusqlite::Error> {
+fn check_sqlite(connection: &Connection, statement: &Statement) -> Result<Vec<String>, rusqlite::Error> {
     let mut wrong = Vec::new();
     let prepared = connection.prepare(statement.sqlite)?;
     for index in 1..=prepared.parameter_count() {
         let name = prepared.parameter_name(index).unwrap_or("?");
         if name != format!("${index}") {
-            wrong.push(format!(
-                "parameter {index} is {name}; use $1 to $n first in that order"
-            ));
+            wrong.push(format!("parameter {index} is {name}; use $1 to $n first in that order"));
         }
     }
     let mut explained = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", statement.sqlite))?;
@@ -172,9 +137,7 @@ fn check_sqlite(
         if is_list(step) {
             let mut outer = earlier.filter(|(other, step)| other == parent && is_loop(step));
             if let Some((_, outer)) = outer.find(|(_, step)| !is_list(step)) {
-                wrong.push(format!(
-                    "reads its list within {outer:?}; put json_each first"
-                ));
+                wrong.push(format!("reads its list within {outer:?}; put json_each first"));
             }
         } else if is_scan(step, &plan) {
             wrong.push(format!("{SCANS}: {step}"));
@@ -198,9 +161,7 @@ fn is_scan(step: &str, plan: &[(i64, String)]) -> bool {
         return false;
     };
     let is_inner = plan.iter().any(|(_, other)| {
-        let inner = other
-            .strip_prefix("MATERIALIZE ")
-            .or_else(|| other.strip_prefix("CO-ROUTINE "));
+        let inner = other.strip_prefix("MATERIALIZE ").or_else(|| other.strip_prefix("CO-ROUTINE "));
         inner == Some(source)
     });
     !(is_inner || source.starts_with('(') || source.contains("CONSTANT ROW"))
@@ -212,23 +173,13 @@ async fn check_postgres(
 ) -> Result<Vec<String>, tokio_postgres::Error> {
     let parameters = client.prepare(statement.postgres).await?.params().len();
     let nulls = vec!["NULL"; parameters].join(", ");
-    let args = if nulls.is_empty() {
-        nulls
-    } else {
-        format!("({nulls})")
-    };
+    let args = if nulls.is_empty() { nulls } else { format!("({nulls})") };
     // A generic plan does not look at the values, so NULL will do for each.
     client
-        .batch_execute(
-            "DEALLOCATE ALL; SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan",
-        )
+        .batch_execute("DEALLOCATE ALL; SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan")
         .await?;
-    client
-        .batch_execute(&format!("PREPARE checked AS {}", statement.postgres))
-        .await?;
-    let plan = client
-        .simple_query(&format!("EXPLAIN EXECUTE checked{args}"))
-        .await?;
+    client.batch_execute(&format!("PREPARE checked AS {}", statement.postgres)).await?;
+    let plan = client.simple_query(&format!("EXPLAIN EXECUTE checked{args}")).await?;
     let lines = plan.iter().filter_map(|message| match message {
         tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
         _ => None,

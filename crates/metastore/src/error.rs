@@ -57,9 +57,7 @@ pub enum Error {
         known: i64,
     },
     /// A migration failed and was rolled back.
-    #[error(
-        "migration {version} ({name}) failed; the schema is unchanged since the version before"
-    )]
+    #[error("migration {version} ({name}) failed; the schema is unchanged since the version before")]
     Migration {
         /// The migration's number.
         version: i64,
@@ -106,9 +104,6 @@ impl Error {
         statement: &'static str,
         source: impl std::error::Error + Send + Sync + 'static,
     ) -> Self {
-        Self::Sql {
-            statement,
-            source: Arc::new(source),
-        }
+        Self::Sql { statement, source: Arc::new(source) }
     }
 }

@@ -65,11 +65,7 @@ pub(crate) fn migrate(mut engine: Engine<'_>) -> Result<(), Error> {
         match applied {
             Ok(Some(migration)) => {
                 end.script("COMMIT")?;
-                tracing::info!(
-                    version = migration.version,
-                    name = migration.name,
-                    "migrated"
-                );
+                tracing::info!(version = migration.version, name = migration.name, "migrated");
             }
             Ok(None) => return end.script("COMMIT"),
             Err(error) => {
@@ -88,10 +84,7 @@ fn apply_next(tx: &mut Tx<'_>) -> Result<Option<&'static Migration>, Error> {
     if found > known {
         return Err(Error::NewerSchema { found, known });
     }
-    let Some(next) = MIGRATIONS
-        .iter()
-        .find(|migration| migration.version > found)
-    else {
+    let Some(next) = MIGRATIONS.iter().find(|migration| migration.version > found) else {
         return Ok(None);
     };
     let sql = match tx.engine() {

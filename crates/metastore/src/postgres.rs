@@ -36,18 +36,14 @@ const READER_OPTIONS: &str = "-c statement_timeout=30s -c default_transaction_re
 
 /// Reads a `postgres://` URL.
 pub(crate) fn parse(url: &str) -> Result<tokio_postgres::Config, Error> {
-    let mut config: tokio_postgres::Config = url
-        .parse()
-        .map_err(|error| Error::Location(Arc::new(error)))?;
+    let mut config: tokio_postgres::Config = url.parse().map_err(|error| Error::Location(Arc::new(error)))?;
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT_TIMEOUT);
     }
     if config.get_application_name().is_none() {
         config.application_name("wharfinger");
     }
-    config
-        .tcp_user_timeout(SILENCE_TIMEOUT)
-        .keepalives_idle(SILENCE_TIMEOUT);
+    config.tcp_user_timeout(SILENCE_TIMEOUT).keepalives_idle(SILENCE_TIMEOUT);
     Ok(config)
 }
 
@@ -66,9 +62,7 @@ pub(crate) struct Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session")
-            .field("prepared", &self.prepared.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Session").field("prepared", &self.prepared.len()).finish_non_exhaustive()
     }
 }
 
@@ -78,17 +72,12 @@ impl Session {
         let client = postgres::Config::from(config.clone())
             .connect(NoTls)
             .map_err(|error| Error::Unavailable(Arc::new(error)))?;
-        Ok(Self {
-            client,
-            prepared: HashMap::new(),
-        })
+        Ok(Self { client, prepared: HashMap::new() })
     }
 
     pub(crate) fn execute(&mut self, statement: &Statement, args: Args<'_>) -> Result<u64, Error> {
         let prepared = self.prepare(statement)?;
-        self.client
-            .execute(&prepared, &params(args))
-            .map_err(|error| classify(statement.name, error))
+        self.client.execute(&prepared, &params(args)).map_err(|error| classify(statement.name, error))
     }
 
     pub(crate) fn query<T: FromRow>(
@@ -98,27 +87,21 @@ impl Session {
         most: usize,
     ) -> Result<Vec<T>, Error> {
         let prepared = self.prepare(statement)?;
-        let rows = self
-            .client
-            .query(&prepared, &params(args))
-            .map_err(|error| classify(statement.name, error))?;
+        let rows =
+            self.client.query(&prepared, &params(args)).map_err(|error| classify(statement.name, error))?;
         read_rows(statement, &rows, most)
     }
 
     pub(crate) fn script(&mut self, sql: &str) -> Result<(), Error> {
-        self.client
-            .batch_execute(sql)
-            .map_err(|error| classify("script", error))
+        self.client.batch_execute(sql).map_err(|error| classify("script", error))
     }
 
     fn prepare(&mut self, statement: &Statement) -> Result<postgres::Statement, Error> {
         if let Some(prepared) = self.prepared.get(statement.postgres) {
             return Ok(prepared.clone());
         }
-        let prepared = self
-            .client
-            .prepare(statement.postgres)
-            .map_err(|error| classify(statement.name, error))?;
+        let prepared =
+            self.client.prepare(statement.postgres).map_err(|error| classify(statement.name, error))?;
         self.prepared.insert(statement.postgres, prepared.clone());
         Ok(prepared)
     }
@@ -130,9 +113,7 @@ impl Session {
         };
         match operation.promise {
             Promise::Durable => self.script(begin),
-            Promise::Relaxed => {
-                self.script(&format!("{begin}; SET LOCAL synchronous_commit = off"))
-            }
+            Promise::Relaxed => self.script(&format!("{begin}; SET LOCAL synchronous_commit = off")),
         }
     }
 
@@ -225,9 +206,7 @@ pub(crate) fn readers(config: &tokio_postgres::Config) -> Result<Pool, Error> {
     let manager = Manager::from_config(
         with_options(config, READER_OPTIONS),
         NoTls,
-        ManagerConfig {
-            recycling_method: RecyclingMethod::Fast,
-        },
+        ManagerConfig { recycling_method: RecyclingMethod::Fast },
     );
     Pool::builder(manager)
         .max_size(READERS)
@@ -259,20 +238,13 @@ pub(crate) async fn read<T: FromRow>(
     read_rows(statement, &rows, most)
 }
 
-async fn read_once(
-    pool: &Pool,
-    statement: &Statement,
-    args: Args<'_>,
-) -> Result<Vec<postgres::Row>, Error> {
+async fn read_once(pool: &Pool, statement: &Statement, args: Args<'_>) -> Result<Vec<postgres::Row>, Error> {
     let client = pool.get().await.map_err(|error| match error {
         PoolError::Closed => Error::Closed,
         other => Error::Unavailable(Arc::new(other)),
     })?;
     let failed = |error| classify(statement.name, error);
-    let prepared = client
-        .prepare_cached(statement.postgres)
-        .await
-        .map_err(failed)?;
+    let prepared = client.prepare_cached(statement.postgres).await.map_err(failed)?;
     client.query(&prepared, &params(args)).await.map_err(failed)
 }
 
@@ -285,10 +257,7 @@ fn read_rows<T: FromRow>(
         .take(most)
         .map(|row| {
             let columns = Columns::Postgres(row);
-            T::from_row(&Row {
-                statement: statement.name,
-                columns,
-            })
+            T::from_row(&Row { statement: statement.name, columns })
         })
         .collect()
 }
@@ -305,35 +274,18 @@ fn classify(statement: &'static str, error: postgres::Error) -> Error {
             Error::sql(statement, error)
         };
     };
-    if matches!(
-        database.parsed_severity(),
-        Some(Severity::Fatal | Severity::Panic)
-    ) {
+    if matches!(database.parsed_severity(), Some(Severity::Fatal | Severity::Panic)) {
         return Error::ConnectionLost(Arc::new(error));
     }
     let code = database.code();
     let constraint = || database.constraint().unwrap_or_default().to_owned();
     if *code == SqlState::UNIQUE_VIOLATION {
-        Error::Unique {
-            constraint: key_columns(database).unwrap_or_else(constraint),
-        }
-    } else if [
-        SqlState::FOREIGN_KEY_VIOLATION,
-        SqlState::RESTRICT_VIOLATION,
-    ]
-    .contains(code)
-    {
+        Error::Unique { constraint: key_columns(database).unwrap_or_else(constraint) }
+    } else if [SqlState::FOREIGN_KEY_VIOLATION, SqlState::RESTRICT_VIOLATION].contains(code) {
         Error::ForeignKey { statement }
     } else if *code == SqlState::CHECK_VIOLATION {
-        Error::Check {
-            constraint: constraint(),
-        }
-    } else if [
-        SqlState::T_R_SERIALIZATION_FAILURE,
-        SqlState::T_R_DEADLOCK_DETECTED,
-    ]
-    .contains(code)
-    {
+        Error::Check { constraint: constraint() }
+    } else if [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(code) {
         Error::Conflict(Arc::new(error))
     } else if *code == SqlState::QUERY_CANCELED {
         Error::Unavailable(Arc::new(error))
@@ -352,9 +304,6 @@ fn key_columns(error: &DbError) -> Option<String> {
     let (_, key) = error.detail()?.split_once('(')?;
     let (columns, _) = key.split_once(")=(")?;
     let table = error.table()?;
-    let named: Vec<String> = columns
-        .split(", ")
-        .map(|column| format!("{table}.{column}"))
-        .collect();
+    let named: Vec<String> = columns.split(", ").map(|column| format!("{table}.{column}")).collect();
     Some(named.join(", "))
 }

@@ -31,20 +31,9 @@ pub(crate) struct Write<T, E, F> {
 }
 
 impl<T, E, F> Write<T, E, F> {
-    pub(crate) fn new(
-        operation: &'static Operation,
-        body: F,
-    ) -> (Self, oneshot::Receiver<Result<T, E>>) {
+    pub(crate) fn new(operation: &'static Operation, body: F) -> (Self, oneshot::Receiver<Result<T, E>>) {
         let (reply, answer) = oneshot::channel();
-        (
-            Self {
-                operation,
-                body,
-                result: None,
-                reply,
-            },
-            answer,
-        )
+        (Self { operation, body, result: None, reply }, answer)
     }
 }
 
@@ -72,9 +61,7 @@ where
 
     fn answer(self: Box<Self>, transaction: Result<(), Error>) {
         let result = match transaction {
-            Ok(()) => self
-                .result
-                .unwrap_or_else(|| Err(Error::OutcomeUnknown.into())),
+            Ok(()) => self.result.unwrap_or_else(|| Err(Error::OutcomeUnknown.into())),
             Err(error) => Err(error.into()),
         };
         // Fails when the caller has gone away; what was written stays written.

@@ -27,9 +27,7 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, Error> {
     connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))
         .map_err(unavailable)?;
-    connection
-        .pragma_update(None, "synchronous", "FULL")
-        .map_err(unavailable)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(unavailable)?;
     Ok(connection)
 }
 
@@ -72,10 +70,7 @@ struct BatchFailure {
 
 impl From<rusqlite::Error> for BatchFailure {
     fn from(cause: rusqlite::Error) -> Self {
-        Self {
-            cause: Arc::new(cause),
-            answer: Error::CommitFailed,
-        }
+        Self { cause: Arc::new(cause), answer: Error::CommitFailed }
     }
 }
 
@@ -86,14 +81,8 @@ fn commit_batch(
 ) -> Result<(), BatchFailure> {
     // Left open only by a panic outside a body.
     roll_back(connection);
-    let durable = jobs
-        .iter()
-        .any(|job| job.operation().promise == Promise::Durable);
-    let promise = if durable {
-        Promise::Durable
-    } else {
-        Promise::Relaxed
-    };
+    let durable = jobs.iter().any(|job| job.operation().promise == Promise::Durable);
+    let promise = if durable { Promise::Durable } else { Promise::Relaxed };
     if *synced != promise {
         let level = if durable { "FULL" } else { "NORMAL" };
         // Ignored inside a transaction, so it is set before.
@@ -154,16 +143,10 @@ pub(crate) struct Readers {
 
 impl Readers {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self {
-            path,
-            idle: Mutex::new(Some(Vec::new())),
-        }
+        Self { path, idle: Mutex::new(Some(Vec::new())) }
     }
 
-    pub(crate) fn read<T>(
-        &self,
-        read: impl FnOnce(&Connection) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
         let idle = self.lock().as_mut().ok_or(Error::Closed)?.pop();
         let connection = match idle {
             Some(connection) => connection,
@@ -185,16 +168,8 @@ impl Readers {
     }
 }
 
-pub(crate) fn execute(
-    connection: &Connection,
-    statement: &Statement,
-    args: Args<'_>,
-) -> Result<u64, Error> {
-    let run = || {
-        connection
-            .prepare_cached(statement.sqlite)?
-            .execute(&*params(args))
-    };
+pub(crate) fn execute(connection: &Connection, statement: &Statement, args: Args<'_>) -> Result<u64, Error> {
+    let run = || connection.prepare_cached(statement.sqlite)?.execute(&*params(args));
     let changed = run().map_err(|error| classify(statement.name, error))?;
     Ok(changed as u64)
 }
@@ -206,9 +181,7 @@ pub(crate) fn query<T: FromRow>(
     most: usize,
 ) -> Result<Vec<T>, Error> {
     let failed = |error| classify(statement.name, error);
-    let mut prepared = connection
-        .prepare_cached(statement.sqlite)
-        .map_err(failed)?;
+    let mut prepared = connection.prepare_cached(statement.sqlite).map_err(failed)?;
     let mut rows = prepared.query(&*params(args)).map_err(failed)?;
     let mut found = Vec::new();
     while found.len() < most {
@@ -216,10 +189,7 @@ pub(crate) fn query<T: FromRow>(
             break;
         };
         if found.len() < most {
-            let row = Row {
-                statement: statement.name,
-                columns: Columns::Sqlite(row),
-            };
+            let row = Row { statement: statement.name, columns: Columns::Sqlite(row) };
             found.push(T::from_row(&row)?);
         }
     }
@@ -227,15 +197,11 @@ pub(crate) fn query<T: FromRow>(
 }
 
 pub(crate) fn script(connection: &Connection, sql: &str) -> Result<(), Error> {
-    connection
-        .execute_batch(sql)
-        .map_err(|error| classify("script", error))
+    connection.execute_batch(sql).map_err(|error| classify("script", error))
 }
 
 fn params<'a>(args: Args<'a>) -> Vec<&'a dyn rusqlite::ToSql> {
-    args.iter()
-        .map(|arg| *arg as &dyn rusqlite::ToSql)
-        .collect()
+    args.iter().map(|arg| *arg as &dyn rusqlite::ToSql).collect()
 }
 
 fn unavailable(error: rusqlite::Error) -> Error {

@@ -16,11 +16,7 @@ impl Statement {
     #[doc(hidden)]
     #[must_use]
     pub const fn new(name: &'static str, sqlite: &'static str, postgres: &'static str) -> Self {
-        Self {
-            name,
-            sqlite,
-            postgres,
-        }
+        Self { name, sqlite, postgres }
     }
 
     /// The name it was given in [`statements!`](crate::statements).
@@ -64,12 +60,8 @@ impl Row<'_> {
     /// [`Error::Sql`] if there is no such column or it holds another type.
     pub fn get<T: Column>(&self, index: usize) -> Result<T, Error> {
         match self.columns {
-            Columns::Sqlite(row) => row
-                .get(index)
-                .map_err(|source| Error::sql(self.statement, source)),
-            Columns::Postgres(row) => row
-                .try_get(index)
-                .map_err(|source| Error::sql(self.statement, source)),
+            Columns::Sqlite(row) => row.get(index).map_err(|source| Error::sql(self.statement, source)),
+            Columns::Postgres(row) => row.try_get(index).map_err(|source| Error::sql(self.statement, source)),
         }
     }
 }

@@ -64,9 +64,7 @@ impl std::fmt::Debug for Inner {
             Readers::Sqlite(_) => EngineKind::Sqlite,
             Readers::Postgres(_) => EngineKind::Postgres,
         };
-        f.debug_struct("Inner")
-            .field("engine", &engine)
-            .finish_non_exhaustive()
+        f.debug_struct("Inner").field("engine", &engine).finish_non_exhaustive()
     }
 }
 
@@ -125,13 +123,7 @@ impl Store {
 
     fn new(queue: Arc<Queue>, readers: Readers, writers: Vec<JoinHandle<()>>) -> Self {
         let writers = tokio::sync::Mutex::new(writers);
-        Self {
-            inner: Arc::new(Inner {
-                queue,
-                readers,
-                writers,
-            }),
-        }
+        Self { inner: Arc::new(Inner { queue, readers, writers }) }
     }
 
     /// Runs `body` in a transaction and commits it if it returns `Ok`.
@@ -159,11 +151,7 @@ impl Store {
     ///
     /// # Errors
     /// What the statement failed with.
-    pub async fn opt<T: FromRow>(
-        &self,
-        statement: &Statement,
-        args: Args<'_>,
-    ) -> Result<Option<T>, Error> {
+    pub async fn opt<T: FromRow>(&self, statement: &Statement, args: Args<'_>) -> Result<Option<T>, Error> {
         Ok(self.read(statement, args, 1).await?.pop())
     }
 
@@ -171,11 +159,7 @@ impl Store {
     ///
     /// # Errors
     /// What the statement failed with.
-    pub async fn all<T: FromRow>(
-        &self,
-        statement: &Statement,
-        args: Args<'_>,
-    ) -> Result<Vec<T>, Error> {
+    pub async fn all<T: FromRow>(&self, statement: &Statement, args: Args<'_>) -> Result<Vec<T>, Error> {
         self.read(statement, args, usize::MAX).await
     }
 

@@ -33,12 +33,7 @@ impl Engine<'_> {
 
 impl<'a> Tx<'a> {
     pub(crate) fn new(operation: &'static Operation, engine: Engine<'a>) -> Self {
-        Self {
-            engine,
-            operation,
-            records: 0,
-            failure: None,
-        }
+        Self { engine, operation, records: 0, failure: None }
     }
 
     /// Runs a statement that gives no rows; the answer is how many rows it changed.
@@ -56,11 +51,7 @@ impl<'a> Tx<'a> {
     ///
     /// # Errors
     /// What the statement failed with, or [`Error::Poisoned`].
-    pub fn opt<T: FromRow>(
-        &mut self,
-        statement: &Statement,
-        args: Args<'_>,
-    ) -> Result<Option<T>, Error> {
+    pub fn opt<T: FromRow>(&mut self, statement: &Statement, args: Args<'_>) -> Result<Option<T>, Error> {
         Ok(self.query(statement, args, 1)?.pop())
     }
 
@@ -69,20 +60,14 @@ impl<'a> Tx<'a> {
     /// # Errors
     /// [`Error::NoRow`] if it is not, what the statement failed with, or [`Error::Poisoned`].
     pub fn one<T: FromRow>(&mut self, statement: &Statement, args: Args<'_>) -> Result<T, Error> {
-        self.opt(statement, args)?.ok_or(Error::NoRow {
-            statement: statement.name,
-        })
+        self.opt(statement, args)?.ok_or(Error::NoRow { statement: statement.name })
     }
 
     /// All rows.
     ///
     /// # Errors
     /// What the statement failed with, or [`Error::Poisoned`].
-    pub fn all<T: FromRow>(
-        &mut self,
-        statement: &Statement,
-        args: Args<'_>,
-    ) -> Result<Vec<T>, Error> {
+    pub fn all<T: FromRow>(&mut self, statement: &Statement, args: Args<'_>) -> Result<Vec<T>, Error> {
         self.query(statement, args, usize::MAX)
     }
 
@@ -123,10 +108,7 @@ impl<'a> Tx<'a> {
         };
         if self.records != declared {
             let operation = self.operation.name;
-            return Err(Error::RecordMissing {
-                operation,
-                found: self.records,
-            });
+            return Err(Error::RecordMissing { operation, found: self.records });
         }
         Ok(())
     }
@@ -143,10 +125,7 @@ impl<'a> Tx<'a> {
         })
     }
 
-    fn step<T>(
-        &mut self,
-        act: impl FnOnce(&mut Engine<'a>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    fn step<T>(&mut self, act: impl FnOnce(&mut Engine<'a>) -> Result<T, Error>) -> Result<T, Error> {
         if self.failure.is_some() {
             return Err(Error::Poisoned);
         }

@@ -7,8 +7,7 @@ pub const ADMINISTRATORS: &str = "Administrators";
 /// The policy that gives them everything; nobody can change it.
 pub const TENANT_ADMIN_POLICY: &str = "Tenant Admin Policy";
 /// Its only statement, for the root compartment.
-pub const TENANT_ADMIN_STATEMENT: &str =
-    "Allow group Administrators to manage all-resources in tenancy";
+pub const TENANT_ADMIN_STATEMENT: &str = "Allow group Administrators to manage all-resources in tenancy";
 
 /// The statement, for the root compartment, that comes with switching deny statements on: nobody but
 /// the user who did it, and the administrators, writes policies that hold one.

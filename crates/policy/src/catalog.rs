@@ -178,11 +178,7 @@ struct Catalog {
 }
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
-    let mut catalog = Catalog {
-        names: Vec::new(),
-        ids: HashMap::new(),
-        types: HashMap::new(),
-    };
+    let mut catalog = Catalog { names: Vec::new(), ids: HashMap::new(), types: HashMap::new() };
     for (resource, verbs) in TYPES {
         let sets = verbs.map(|added| {
             let ids = added.iter().map(|name| {
@@ -297,21 +293,13 @@ pub(crate) fn resource_word(name: &str) -> Word {
         return Word::Foreign;
     }
     // Words that people and made-up tables use for `repos`, too far from it to count as a slip.
-    const MEANING_REPOS: &[&str] = &[
-        "repo",
-        "image",
-        "container-regist",
-        "container-sign",
-        "registr",
-    ];
+    const MEANING_REPOS: &[&str] = &["repo", "image", "container-regist", "container-sign", "registr"];
     let means_repos = |start: &&str| name.starts_with(*start) || name.ends_with("images");
     if MEANING_REPOS.iter().any(means_repos) || name.starts_with("container-image") {
         return Word::Unknown(Some("repos"));
     }
     let served = resource_types().chain(FAMILIES.iter().map(|(family, _)| *family));
-    let candidates = served
-        .chain([ALL_RESOURCES])
-        .chain(foreign::RESOURCES.iter().copied());
+    let candidates = served.chain([ALL_RESOURCES]).chain(foreign::RESOURCES.iter().copied());
     Word::Unknown(diagnostic::nearest(name, candidates))
 }
 
@@ -320,10 +308,7 @@ pub(crate) fn permission_word(name: &str) -> Word {
     if permission(name).is_some() {
         return Word::Served;
     }
-    if foreign::PERMISSION_PREFIXES
-        .iter()
-        .any(|prefix| name.starts_with(prefix))
-    {
+    if foreign::PERMISSION_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
         return Word::Foreign;
     }
     // Two names that a table in circulation made up.

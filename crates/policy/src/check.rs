@@ -21,26 +21,15 @@ pub(crate) struct Finding {
 
 impl Finding {
     pub(crate) fn error(span: Span, message: impl Into<String>) -> Finding {
-        Finding {
-            severity: Severity::Error,
-            span,
-            message: message.into(),
-            suggestion: None,
-        }
+        Finding { severity: Severity::Error, span, message: message.into(), suggestion: None }
     }
 
     pub(crate) fn warning(span: Span, message: impl Into<String>) -> Finding {
-        Finding {
-            severity: Severity::Warning,
-            ..Finding::error(span, message)
-        }
+        Finding { severity: Severity::Warning, ..Finding::error(span, message) }
     }
 
     pub(crate) fn suggesting(self, suggestion: Option<impl Into<String>>) -> Finding {
-        Finding {
-            suggestion: suggestion.map(Into::into),
-            ..self
-        }
+        Finding { suggestion: suggestion.map(Into::into), ..self }
     }
 
     /// With line and column. `text` starts at byte `start` of what spans count in, on line `line`.
@@ -64,14 +53,9 @@ pub(crate) fn scope(action: &Action) -> Option<PermissionSet> {
             .filter(|_| catalog::resource_word(&resource.value) == Word::Served),
         Action::Permissions(names) => {
             let served = |name: &Spanned<String>| catalog::permission(&name.value).is_some();
-            let types = names
-                .iter()
-                .filter_map(|name| catalog::permission(&name.value));
+            let types = names.iter().filter_map(|name| catalog::permission(&name.value));
             let types = types.map(catalog::siblings);
-            names
-                .iter()
-                .all(served)
-                .then(|| types.fold(PermissionSet::default(), PermissionSet::union))
+            names.iter().all(served).then(|| types.fold(PermissionSet::default(), PermissionSet::union))
         }
         Action::Associate(_) => None,
     }
@@ -116,14 +100,12 @@ pub(crate) fn rule(rule: &Rule, span: Span, found: &mut Vec<Finding>) {
         Effect::Deny => "takes",
     };
     if rule.form != Form::Local {
-        let message =
-            format!("no other tenancy can be reached from here: the statement {does} nothing");
+        let message = format!("no other tenancy can be reached from here: the statement {does} nothing");
         found.push(Finding::warning(span, message));
         return;
     }
     if let Subject::Resource { .. } = rule.subject.value {
-        let message =
-            format!("`resource` subjects are not served here: the statement {does} nothing");
+        let message = format!("`resource` subjects are not served here: the statement {does} nothing");
         found.push(Finding::warning(rule.subject.span, message));
     }
     if let Action::Verb(_, resource) = &rule.action.value
@@ -141,9 +123,7 @@ pub(crate) fn permissions(rule: &Rule) -> PermissionSet {
     match (&rule.action.value, rule.effect) {
         (Action::Verb(verb, resource), Effect::Allow) => catalog::granted(*verb, &resource.value),
         (Action::Verb(verb, resource), Effect::Deny) => catalog::denied(*verb, &resource.value),
-        (Action::Permissions(names), _) => {
-            catalog::named(names.iter().map(|name| name.value.as_str()))
-        }
+        (Action::Permissions(names), _) => catalog::named(names.iter().map(|name| name.value.as_str())),
         (Action::Associate(_), _) => PermissionSet::default(),
     }
 }
@@ -160,10 +140,7 @@ pub(crate) fn comparison(
     };
     let wrong_test = |expected: &str| {
         let operator = operator(&comparison.test);
-        let message = format!(
-            "`{}` knows {expected}, found {operator}",
-            comparison.variable.value
-        );
+        let message = format!("`{}` knows {expected}, found {operator}", comparison.variable.value);
         Finding::error(comparison.variable.span, message)
     };
     match (kind, &comparison.test) {
@@ -178,9 +155,7 @@ pub(crate) fn comparison(
             }
         }
         (Kind::Text, Test::In(_) | Test::NotIn(_)) => {
-            found.push(wrong_test(
-                "`=` and `!=` (join several with `any` or `all`)",
-            ));
+            found.push(wrong_test("`=` and `!=` (join several with `any` or `all`)"));
         }
         (Kind::Text, _) => found.push(wrong_test("`=` and `!=`")),
         (Kind::Tag, _) => found.push(wrong_test("`=`, `!=`, `in` and `not in`")),
@@ -209,11 +184,7 @@ fn variable(
     found: &mut Vec<Finding>,
 ) -> Option<Kind> {
     let name = shown(&variable.value);
-    let so = if is_absence {
-        "it is always absent"
-    } else {
-        "the comparison is never true"
-    };
+    let so = if is_absence { "it is always absent" } else { "the comparison is never true" };
     match variables::look_up(&variable.value, permissions) {
         Variable::Known(kind) => return Some(kind),
         Variable::Elsewhere(resource) => found.push(Finding::warning(
@@ -244,9 +215,7 @@ fn operand(value: &Spanned<Value>, permissions: Option<PermissionSet>, found: &m
     };
     if !name.contains('.') {
         let message = format!("expected a text in single quotes, found `{}`", shown(name));
-        found.push(
-            Finding::error(value.span, message).suggesting(Some(format!("'{}'", shown(name)))),
-        );
+        found.push(Finding::error(value.span, message).suggesting(Some(format!("'{}'", shown(name)))));
         return;
     }
     let right = Spanned::new(name.clone(), value.span);
@@ -283,28 +252,17 @@ fn timestamp(time: &Spanned<String>, found: &mut Vec<Finding>) {
 
 fn time_of_day(time: &Spanned<String>, found: &mut Vec<Finding>) {
     if instant::parse_time_of_day(&time.value).is_none() {
-        let message = format!(
-            "expected a time of the day such as '17:00:00Z', found '{}'",
-            shown(&time.value)
-        );
+        let message =
+            format!("expected a time of the day such as '17:00:00Z', found '{}'", shown(&time.value));
         found.push(Finding::error(time.span, message));
     }
 }
 
 fn calendar(kind: Kind, value: &Spanned<Value>, found: &mut Vec<Finding>) {
     let (is_valid, expected): (fn(&str) -> bool, _) = match kind {
-        Kind::Month => (
-            |text| instant::parse_number(text, 12).is_some(),
-            "a month from '1' to '12'",
-        ),
-        Kind::DayOfMonth => (
-            |text| instant::parse_number(text, 31).is_some(),
-            "a day from '1' to '31'",
-        ),
-        _ => (
-            |text| instant::parse_weekday(text).is_some(),
-            "an English day such as 'monday'",
-        ),
+        Kind::Month => (|text| instant::parse_number(text, 12).is_some(), "a month from '1' to '12'"),
+        Kind::DayOfMonth => (|text| instant::parse_number(text, 31).is_some(), "a day from '1' to '31'"),
+        _ => (|text| instant::parse_weekday(text).is_some(), "an English day such as 'monday'"),
     };
     let shown = match &value.value {
         Value::Text(text) if is_valid(text) => return,
@@ -312,8 +270,5 @@ fn calendar(kind: Kind, value: &Spanned<Value>, found: &mut Vec<Finding>) {
         Value::Pattern(pattern) => format!("/{}/", shown(&pattern.0)),
         Value::Variable(name) => format!("`{}`", shown(name)),
     };
-    found.push(Finding::error(
-        value.span,
-        format!("expected {expected}, found {shown}"),
-    ));
+    found.push(Finding::error(value.span, format!("expected {expected}, found {shown}")));
 }

@@ -140,11 +140,7 @@ impl PolicySet {
                 policy: policy.id.clone(),
                 policy_name: policy.name.clone(),
                 index: statement.index,
-                text: policy
-                    .statements
-                    .get(statement.index)
-                    .cloned()
-                    .unwrap_or_default(),
+                text: policy.statements.get(statement.index).cloned().unwrap_or_default(),
                 span: statement.parsed.span,
             },
             effect: rule.effect,
@@ -180,10 +176,7 @@ impl PolicySet {
             subjects.push(ANY_GROUP);
         }
         let known = &self.subjects;
-        let kinds = [
-            (&principal.groups, &known.groups),
-            (&principal.dynamic_groups, &known.dynamic_groups),
-        ];
+        let kinds = [(&principal.groups, &known.groups), (&principal.dynamic_groups, &known.dynamic_groups)];
         for (groups, named) in kinds {
             for group in groups {
                 let domain = named.by_name.get(&group.domain);
@@ -209,9 +202,7 @@ impl Subjects {
             Subject::DynamicGroup(members) => self.dynamic_groups.named(members, &mut self.count),
             Subject::Service(names) => {
                 let names = names.iter().map(|name| name.value.to_lowercase());
-                names
-                    .map(|name| next(self.services.entry(name), &mut self.count))
-                    .collect()
+                names.map(|name| next(self.services.entry(name), &mut self.count)).collect()
             }
         };
         subjects.sort_unstable_by_key(|subject| subject.0);
@@ -239,10 +230,7 @@ impl NamedGroups {
     }
 }
 
-fn next<K>(
-    entry: std::collections::hash_map::Entry<'_, K, SubjectId>,
-    count: &mut usize,
-) -> SubjectId {
+fn next<K>(entry: std::collections::hash_map::Entry<'_, K, SubjectId>, count: &mut usize) -> SubjectId {
     *entry.or_insert_with(|| {
         *count += 1;
         SubjectId(ANY_GROUP.0 + *count)

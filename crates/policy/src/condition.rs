@@ -111,8 +111,7 @@ impl Condition {
 fn compile_test(comparison: &Comparison) -> Option<Test> {
     let name = comparison.variable.value.as_str();
     let is = |part: &str| {
-        strip_prefix(name, "request.utc-timestamp")
-            .is_some_and(|rest| rest.eq_ignore_ascii_case(part))
+        strip_prefix(name, "request.utc-timestamp").is_some_and(|rest| rest.eq_ignore_ascii_case(part))
     };
     let is_number = is(".month-of-year") || is(".day-of-month") || is(".day-of-week");
     if is_number && !matches!(comparison.test, ast::Test::Absent) {
@@ -153,10 +152,9 @@ fn compile_test(comparison: &Comparison) -> Option<Test> {
         ast::Test::Absent => Test::Absent(variable),
         ast::Test::Before(time) => Test::Before(instant::parse_timestamp(&time.value)?),
         ast::Test::After(time) => Test::After(instant::parse_timestamp(&time.value)?),
-        ast::Test::Between(from, until) => Test::Between(
-            instant::parse_time_of_day(&from.value)?,
-            instant::parse_time_of_day(&until.value)?,
-        ),
+        ast::Test::Between(from, until) => {
+            Test::Between(instant::parse_time_of_day(&from.value)?, instant::parse_time_of_day(&until.value)?)
+        }
     })
 }
 
@@ -174,14 +172,10 @@ impl Test {
                 values.and_then(|values| values.equal(matcher, context)) == Some(false)
             }
             Test::In(variable, matchers) => variable.values(context).is_some_and(|values| {
-                matchers
-                    .iter()
-                    .any(|matcher| values.equal(matcher, context) == Some(true))
+                matchers.iter().any(|matcher| values.equal(matcher, context) == Some(true))
             }),
             Test::NotIn(variable, matchers) => variable.values(context).is_some_and(|values| {
-                matchers
-                    .iter()
-                    .all(|matcher| values.equal(matcher, context) == Some(false))
+                matchers.iter().all(|matcher| values.equal(matcher, context) == Some(false))
             }),
             Test::SetsEqual(variable, texts) => variable.values(context).is_some_and(|values| {
                 let is_named = |value: &str| texts.contains(&fold(value).into_owned());
@@ -192,11 +186,7 @@ impl Test {
             Test::After(time) => context.request.time > *time,
             Test::Between(from, until) => {
                 let now = calendar().second_of_day;
-                if from <= until {
-                    (*from..=*until).contains(&now)
-                } else {
-                    now >= *from || now <= *until
-                }
+                if from <= until { (*from..=*until).contains(&now) } else { now >= *from || now <= *until }
             }
             Test::Month(months, negated) => months.contains(&calendar().month) != *negated,
             Test::DayOfMonth(days, negated) => days.contains(&calendar().day_of_month) != *negated,
@@ -241,9 +231,7 @@ impl Variable {
             Variable::PrincipalType => Some(Values::One(principal.kind.as_str())),
             Variable::PrincipalId => id.map(|id| Values::One(id.as_str())),
             Variable::CompartmentId => Some(Values::One(request.compartment.as_str())),
-            Variable::CompartmentName => {
-                compartment.map(|compartment| Values::One(&compartment.name))
-            }
+            Variable::CompartmentName => compartment.map(|compartment| Values::One(&compartment.name)),
             Variable::CompartmentTag(tag) => {
                 let values = Values::CompartmentTag(context, tag);
                 values.any(&mut |_| true).then_some(values)
@@ -251,8 +239,7 @@ impl Variable {
             // Compared by tests of its own; here it only counts that every request has it.
             Variable::Time => Some(Values::Many(&[])),
             Variable::Attribute(name) => {
-                let is_named =
-                    |attribute: &&crate::Attribute<'a>| attribute.name.eq_ignore_ascii_case(name);
+                let is_named = |attribute: &&crate::Attribute<'a>| attribute.name.eq_ignore_ascii_case(name);
                 let attribute = request.attributes.iter().find(is_named)?;
                 Some(Values::Many(attribute.values))
             }
@@ -348,10 +335,7 @@ fn matches_pattern(parts: &[String], value: &str) -> bool {
 
 /// `text` in lower case, character by character.
 fn fold(text: &str) -> Cow<'_, str> {
-    if text
-        .bytes()
-        .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase())
-    {
+    if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
         return Cow::Borrowed(text);
     }
     Cow::Owned(text.chars().flat_map(char::to_lowercase).collect())

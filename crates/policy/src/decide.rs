@@ -64,9 +64,7 @@ impl PolicySet {
     pub fn decide<'a>(&'a self, request: &'a Request<'a>) -> Decision<'a> {
         let mut visited = 0;
         let question = self.question(request);
-        let decided = question
-            .as_ref()
-            .and_then(|question| question.decide(&mut visited));
+        let decided = question.as_ref().and_then(|question| question.decide(&mut visited));
         let outcome = match decided {
             Some(rule) if rule.effect == Effect::Allow => Outcome::Allowed(&rule.statement),
             Some(rule) => Outcome::Denied(&rule.statement),
@@ -77,17 +75,9 @@ impl PolicySet {
         };
         let compartment = match outcome {
             Outcome::Allowed(_) => String::new(),
-            _ => self
-                .tree
-                .path(request.compartment)
-                .unwrap_or_else(|| request.compartment.to_string()),
+            _ => self.tree.path(request.compartment).unwrap_or_else(|| request.compartment.to_string()),
         };
-        Decision {
-            outcome,
-            permission: request.permission,
-            compartment,
-            visited,
-        }
+        Decision { outcome, permission: request.permission, compartment, visited }
     }
 
     /// The same decision without its reasons, for filtering lists.
@@ -106,11 +96,7 @@ impl PolicySet {
             permission: catalog::permission(request.permission)?,
             target,
             subjects: self.subjects_of(request.principal),
-            context: Context {
-                request,
-                tree: &self.tree,
-                compartment: target,
-            },
+            context: Context { request, tree: &self.tree, compartment: target },
         })
     }
 }
@@ -118,11 +104,7 @@ impl PolicySet {
 impl<'a> Question<'a> {
     /// The rule that takes the permission, else one that gives it.
     fn decide(&self, visited: &mut usize) -> Option<&'a CompiledRule> {
-        let denied = if self.is_exempt() {
-            None
-        } else {
-            self.first(Effect::Deny, visited)
-        };
+        let denied = if self.is_exempt() { None } else { self.first(Effect::Deny, visited) };
         denied.or_else(|| self.first(Effect::Allow, visited))
     }
 
@@ -143,19 +125,9 @@ impl<'a> Question<'a> {
     /// The rules of an effect that name the principal and a compartment that holds the target.
     pub(crate) fn concerning(&self, effect: Effect) -> impl Iterator<Item = &'a CompiledRule> {
         self.compartments()
-            .map(move |rules| {
-                if effect == Effect::Deny {
-                    &rules.deny
-                } else {
-                    &rules.allow
-                }
-            })
+            .map(move |rules| if effect == Effect::Deny { &rules.deny } else { &rules.allow })
             .filter(|by_subject| !by_subject.is_empty())
-            .flat_map(|by_subject| {
-                self.subjects
-                    .iter()
-                    .filter_map(|subject| by_subject.get(subject))
-            })
+            .flat_map(|by_subject| self.subjects.iter().filter_map(|subject| by_subject.get(subject)))
             .flatten()
             .filter_map(|index| self.set.rules.get(*index))
     }
@@ -163,17 +135,11 @@ impl<'a> Question<'a> {
     /// The rules of the target's compartment and of those above it.
     pub(crate) fn compartments(&self) -> impl Iterator<Item = &'a CompartmentRules> {
         let set = self.set;
-        set.tree
-            .upward(self.target)
-            .filter_map(|node| set.by_compartment.get(node.index()))
+        set.tree.upward(self.target).filter_map(|node| set.by_compartment.get(node.index()))
     }
 
     /// Whether a rule's condition holds; if not, the part at which it failed.
     pub(crate) fn condition(&self, rule: &CompiledRule) -> Result<(), Span> {
-        rule.condition
-            .as_ref()
-            .map_or(Ok(()), |condition: &Condition| {
-                condition.holds(self.context)
-            })
+        rule.condition.as_ref().map_or(Ok(()), |condition: &Condition| condition.holds(self.context))
     }
 }

@@ -52,13 +52,7 @@ impl fmt::Display for Diagnostic {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        write!(
-            f,
-            "{}:{}: {severity}: {}",
-            self.line,
-            self.column,
-            self.text()
-        )
+        write!(f, "{}:{}: {severity}: {}", self.line, self.column, self.text())
     }
 }
 
@@ -82,10 +76,7 @@ pub(crate) fn shown(text: &str) -> String {
 }
 
 /// The candidate nearest to `word`, if one is near enough to be a slip of the hand.
-pub(crate) fn nearest<'c>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'c str>,
-) -> Option<&'c str> {
+pub(crate) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     // A longer word is no slip; leaving it out also bounds the work an odd text can cause.
     if word.len() > 64 {
         return None;
@@ -116,8 +107,7 @@ fn distance(from: &str, to: &str) -> usize {
         let mut current = vec![row + 1];
         let mut to_previous = None;
         for (column, other) in to.iter().copied().enumerate() {
-            let at =
-                |line: &[usize], index: usize| line.get(index).copied().unwrap_or(usize::MAX / 2);
+            let at = |line: &[usize], index: usize| line.get(index).copied().unwrap_or(usize::MAX / 2);
             let mut best = (at(&last, column) + usize::from(byte != other))
                 .min(at(&last, column + 1) + 1)
                 .min(at(&current, column) + 1);

@@ -64,9 +64,7 @@ pub(crate) fn near_misses<'a>(question: &Question<'a>, visited: &mut usize) -> V
     let conditions = question.concerning(Effect::Allow).filter_map(|rule| {
         *visited += 1;
         let failed = question.condition(rule).err();
-        failed
-            .filter(|_| gives(rule))
-            .map(|span| (rule, Clause::Condition, span))
+        failed.filter(|_| gives(rule)).map(|span| (rule, Clause::Condition, span))
     });
     add(&mut misses, conditions);
 
@@ -74,26 +72,15 @@ pub(crate) fn near_misses<'a>(question: &Question<'a>, visited: &mut usize) -> V
         *visited += 1;
         rule.scope.contains(question.permission) && !gives(rule) && holds(rule)
     });
-    add(
-        &mut misses,
-        actions.map(|rule| (rule, Clause::Action, rule.action_span)),
-    );
+    add(&mut misses, actions.map(|rule| (rule, Clause::Action, rule.action_span)));
 
-    let of_principal = question
-        .subjects
-        .iter()
-        .filter_map(|subject| set.by_subject.get(subject));
-    let rules = of_principal
-        .flatten()
-        .filter_map(|index| set.rules.get(*index));
+    let of_principal = question.subjects.iter().filter_map(|subject| set.by_subject.get(subject));
+    let rules = of_principal.flatten().filter_map(|index| set.rules.get(*index));
     let locations = rules.filter(|rule| {
         *visited += 1;
         gives(rule) && !set.tree.is_within(question.target, rule.location) && holds(rule)
     });
-    add(
-        &mut misses,
-        locations.map(|rule| (rule, Clause::Location, rule.location_span)),
-    );
+    add(&mut misses, locations.map(|rule| (rule, Clause::Location, rule.location_span)));
 
     let of_compartments = question.compartments().flat_map(|rules| &rules.all_allow);
     let rules = of_compartments.filter_map(|index| set.rules.get(*index));
@@ -102,31 +89,18 @@ pub(crate) fn near_misses<'a>(question: &Question<'a>, visited: &mut usize) -> V
         *visited += 1;
         gives(rule) && holds(rule)
     });
-    add(
-        &mut misses,
-        subjects.map(|rule| (rule, Clause::Subject, rule.subject_span)),
-    );
+    add(&mut misses, subjects.map(|rule| (rule, Clause::Subject, rule.subject_span)));
     misses
 }
 
-fn add<'a>(
-    misses: &mut Vec<NearMiss<'a>>,
-    rules: impl Iterator<Item = (&'a CompiledRule, Clause, Span)>,
-) {
+fn add<'a>(misses: &mut Vec<NearMiss<'a>>, rules: impl Iterator<Item = (&'a CompiledRule, Clause, Span)>) {
     for (rule, clause, span) in rules {
         if misses.len() == MAX_NEAR_MISSES {
             return;
         }
         // A statement that names the principal twice is found twice.
-        if !misses
-            .iter()
-            .any(|miss| std::ptr::eq(miss.statement, &raw const rule.statement))
-        {
-            misses.push(NearMiss {
-                statement: &rule.statement,
-                clause,
-                span,
-            });
+        if !misses.iter().any(|miss| std::ptr::eq(miss.statement, &raw const rule.statement)) {
+            misses.push(NearMiss { statement: &rule.statement, clause, span });
         }
     }
 }
@@ -134,24 +108,13 @@ fn add<'a>(
 impl fmt::Display for StatementRef {
     /// `statement 1 of policy `name``, counted from 1.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "statement {} of policy `{}`",
-            self.index + 1,
-            self.policy_name
-        )
+        write!(f, "statement {} of policy `{}`", self.index + 1, self.policy_name)
     }
 }
 
 impl fmt::Display for NearMiss<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} fails at its {} `{}`",
-            self.statement,
-            self.clause.as_str(),
-            self.text()
-        )
+        write!(f, "{} fails at its {} `{}`", self.statement, self.clause.as_str(), self.text())
     }
 }
 
@@ -166,18 +129,10 @@ impl fmt::Display for Decision<'_> {
             }
             Outcome::Denied(statement) => {
                 let text = statement.span.text(&statement.text);
-                write!(
-                    f,
-                    "{permission} in {} is denied by {statement}: {text}",
-                    self.compartment
-                )
+                write!(f, "{permission} in {} is denied by {statement}: {text}", self.compartment)
             }
             Outcome::NotGranted(misses) => {
-                write!(
-                    f,
-                    "no statement grants {permission} in {}",
-                    self.compartment
-                )?;
+                write!(f, "no statement grants {permission} in {}", self.compartment)?;
                 misses.iter().try_for_each(|miss| write!(f, "\n{miss}"))
             }
         }

@@ -3,15 +3,7 @@
 use wharfinger_types::Timestamp;
 
 const DAY: i64 = 86_400;
-const WEEKDAYS: [&str; 7] = [
-    "monday",
-    "tuesday",
-    "wednesday",
-    "thursday",
-    "friday",
-    "saturday",
-    "sunday",
-];
+const WEEKDAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
 /// A request's time, taken apart; UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,18 +32,14 @@ impl Calendar {
 
 /// The day of the week of that English name, from Monday, 0.
 pub(crate) fn parse_weekday(text: &str) -> Option<u8> {
-    let index = WEEKDAYS
-        .iter()
-        .position(|name| name.eq_ignore_ascii_case(text))?;
+    let index = WEEKDAYS.iter().position(|name| name.eq_ignore_ascii_case(text))?;
     index.try_into().ok()
 }
 
 /// A number from 1 to `most`, with or without leading zero.
 pub(crate) fn parse_number(text: &str, most: u8) -> Option<u8> {
     let number = digits(text, 1..=2)?;
-    u8::try_from(number)
-        .ok()
-        .filter(|number| (1..=most).contains(number))
+    u8::try_from(number).ok().filter(|number| (1..=most).contains(number))
 }
 
 /// `hh:mm:ssZ` or `hh:mmZ` as second of the day.
@@ -95,11 +83,7 @@ fn digits(text: &str, length: std::ops::RangeInclusive<usize>) -> Option<u32> {
 /// March, so that the leap day is a year's last.
 fn day_of_civil(year: i64, month: u8, day: u8) -> i64 {
     let month = i64::from(month);
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
     let day_of_year = (153 * month + 2) / 5 + i64::from(day) - 1;
     365 * year + leap_days + day_of_year - 719_468
@@ -110,19 +94,10 @@ fn civil_of_day(days: i64) -> (i64, u8, u8) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let (year, month) = if month < 10 {
-        (0, month + 3)
-    } else {
-        (1, month - 9)
-    };
-    (
-        400 * era + year_of_era + year,
-        month.try_into().unwrap_or_default(),
-        day.try_into().unwrap_or_default(),
-    )
+    let (year, month) = if month < 10 { (0, month + 3) } else { (1, month - 9) };
+    (400 * era + year_of_era + year, month.try_into().unwrap_or_default(), day.try_into().unwrap_or_default())
 }

@@ -53,11 +53,7 @@ pub(crate) fn is_word_char(character: char) -> bool {
 impl<'s> Lexer<'s> {
     /// The tokens of `source` within `span`.
     pub(crate) fn new(source: &'s str, span: Span) -> Lexer<'s> {
-        Lexer {
-            source,
-            at: span.start,
-            end: span.end,
-        }
+        Lexer { source, at: span.start, end: span.end }
     }
 
     /// The text that tokens point into.
@@ -78,10 +74,8 @@ impl<'s> Lexer<'s> {
             self.at = self.end;
             return self.token(TokenKind::End, start, 0);
         };
-        let length_while = |belongs: fn(char) -> bool| {
-            rest.find(|character| !belongs(character))
-                .unwrap_or(rest.len())
-        };
+        let length_while =
+            |belongs: fn(char) -> bool| rest.find(|character| !belongs(character)).unwrap_or(rest.len());
         let (kind, length) = match first {
             ',' => (TokenKind::Comma, 1),
             ':' => (TokenKind::Colon, 1),
@@ -97,10 +91,9 @@ impl<'s> Lexer<'s> {
                 Some(length) => (TokenKind::Quoted, length),
                 None => (TokenKind::OpenQuote, rest.find('\n').unwrap_or(rest.len())),
             },
-            '"' if closing(rest, '"').is_some() => (
-                TokenKind::DoubleQuoted,
-                closing(rest, '"').unwrap_or_default(),
-            ),
+            '"' if closing(rest, '"').is_some() => {
+                (TokenKind::DoubleQuoted, closing(rest, '"').unwrap_or_default())
+            }
             _ if is_word_char(first) => (TokenKind::Word, length_while(is_word_char)),
             _ => (
                 TokenKind::Unknown,
@@ -116,13 +109,7 @@ impl<'s> Lexer<'s> {
 
     fn token(&mut self, kind: TokenKind, start: usize, length: usize) -> Token {
         self.at = start + length;
-        Token {
-            kind,
-            span: Span {
-                start,
-                end: start + length,
-            },
-        }
+        Token { kind, span: Span { start, end: start + length } }
     }
 
     /// Reads the pattern that `slash` opens, to the slash that closes it: the first one without a
@@ -151,10 +138,7 @@ impl<'s> Lexer<'s> {
             };
             if closes {
                 self.at = slash.span.end + index + 1;
-                return Some(Span {
-                    start: slash.span.start,
-                    end: self.at,
-                });
+                return Some(Span { start: slash.span.start, end: self.at });
             }
         }
         let is_outside = |character: char| character.is_whitespace() || ",)}".contains(character);

@@ -28,12 +28,10 @@ mod tree;
 mod variables;
 
 pub use ast::{
-    Action, Comparison, Condition, Define, DefineKind, Effect, Form, GroupName, Location, Members,
-    Pattern, Rule, Statement, Subject, Tenancy, Test, Value, Verb, With,
+    Action, Comparison, Condition, Define, DefineKind, Effect, Form, GroupName, Location, Members, Pattern,
+    Rule, Statement, Subject, Tenancy, Test, Value, Verb, With,
 };
-pub use builtin::{
-    ADMINISTRATORS, TENANT_ADMIN_POLICY, TENANT_ADMIN_STATEMENT, deny_guard_statement,
-};
+pub use builtin::{ADMINISTRATORS, TENANT_ADMIN_POLICY, TENANT_ADMIN_STATEMENT, deny_guard_statement};
 pub use catalog::{ALL_RESOURCES, permissions, permissions_of, resource_types};
 pub use compile::{PolicySet, StatementRef, compile};
 pub use decide::{Decision, Outcome};

@@ -94,8 +94,7 @@ pub(crate) fn read(
             }
             Some(Statement::Rule(rule)) if rule.form == Form::Local => {
                 if rule.effect == Effect::Deny && options.deny == DenyStatements::Ignored {
-                    let message =
-                        "deny statements are not enabled in this tenancy: it takes nothing";
+                    let message = "deny statements are not enabled in this tenancy: it takes nothing";
                     found.push(Finding::warning(parsed.span, message));
                 }
                 match resolve(&rule.location, &policy.compartment, tree) {
@@ -113,25 +112,15 @@ pub(crate) fn read(
         };
         let found = found.into_iter().map(|finding| finding.placed(text, 0, 1));
         let diagnostics = std::mem::take(&mut parsed.diagnostics);
-        problems.extend(
-            diagnostics
-                .into_iter()
-                .chain(found)
-                .map(|diagnostic| Problem {
-                    policy: policy.id.clone(),
-                    statement: index,
-                    diagnostic,
-                }),
-        );
+        problems.extend(diagnostics.into_iter().chain(found).map(|diagnostic| Problem {
+            policy: policy.id.clone(),
+            statement: index,
+            diagnostic,
+        }));
         let takes_nothing =
             |rule: &Rule| rule.effect == Effect::Deny && options.deny == DenyStatements::Ignored;
         if let Some((rule, location)) = location.filter(|(rule, _)| !takes_nothing(rule)) {
-            placed.push(Placed {
-                index,
-                parsed,
-                rule,
-                location,
-            });
+            placed.push(Placed { index, parsed, rule, location });
         }
     }
     (placed, problems)
@@ -140,16 +129,10 @@ pub(crate) fn read(
 /// The compartment that a statement attached to `attached` names. A name alone is the compartment
 /// itself (unless that is the root) or a child; a path starts at a child. The compartment itself comes
 /// first: else whoever may create a child of the same name would turn the statement to that child.
-fn resolve(
-    location: &Spanned<Location>,
-    attached: &Ocid,
-    tree: &CompartmentTree,
-) -> Result<Node, Finding> {
+fn resolve(location: &Spanned<Location>, attached: &Ocid, tree: &CompartmentTree) -> Result<Node, Finding> {
     let error = |message| Finding::error(location.span, message);
     let Some(at) = tree.node(attached) else {
-        return Err(error(format!(
-            "the policy's own compartment `{attached}` does not exist"
-        )));
+        return Err(error(format!("the policy's own compartment `{attached}` does not exist")));
     };
     let path = match &location.value {
         Location::Tenancy if at == tree.root() => return Ok(at),
@@ -177,13 +160,8 @@ fn resolve(
     let mut node = at;
     for (depth, name) in path.iter().enumerate() {
         let Some(child) = tree.child(node, name) else {
-            let place = tree
-                .compartment(node)
-                .map_or("", |compartment| &compartment.name);
-            let mut message = format!(
-                "expected a compartment in `{place}`, found `{}`",
-                shown(name)
-            );
+            let place = tree.compartment(node).map_or("", |compartment| &compartment.name);
+            let mut message = format!("expected a compartment in `{place}`, found `{}`", shown(name));
             if depth == 0 && path.len() > 1 && own_name == Some(name) {
                 message.push_str(": a path starts below the policy's own compartment");
             }
@@ -204,16 +182,10 @@ fn undefined_names(rule: &Rule, defined: &[(DefineKind, String)], found: &mut Ve
         }
         let (kind, members) = match &rule.subject.value {
             Subject::Group(Members::Names(members)) => (DefineKind::Group, members.as_slice()),
-            Subject::DynamicGroup(Members::Names(members)) => {
-                (DefineKind::DynamicGroup, members.as_slice())
-            }
+            Subject::DynamicGroup(Members::Names(members)) => (DefineKind::DynamicGroup, members.as_slice()),
             _ => (DefineKind::Group, [].as_slice()),
         };
-        names.extend(
-            members
-                .iter()
-                .map(|member| (kind, &member.value.name, member.span)),
-        );
+        names.extend(members.iter().map(|member| (kind, &member.value.name, member.span)));
     }
     let locations = rule.with.iter().map(|with| &with.location);
     for location in locations.chain([&rule.location]) {
@@ -223,10 +195,7 @@ fn undefined_names(rule: &Rule, defined: &[(DefineKind, String)], found: &mut Ve
     }
     for (kind, name, span) in names {
         if !defined.contains(&(kind, name.clone())) {
-            let message = format!(
-                "expected a name that a `Define` before gave, found `{}`",
-                shown(name)
-            );
+            let message = format!("expected a name that a `Define` before gave, found `{}`", shown(name));
             let known = defined.iter().filter(|(known, _)| *known == kind);
             let suggestion = nearest(name, known.map(|(_, name)| name.as_str()));
             found.push(Finding::error(span, message).suggesting(suggestion));

@@ -3,8 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::ast::{
-    Action, Comparison, Condition, Define, DefineKind, Effect, Form, GroupName, Location, Members,
-    Pattern, Rule, Statement, Subject, Tenancy, Test, Value, Verb,
+    Action, Comparison, Condition, Define, DefineKind, Effect, Form, GroupName, Location, Members, Pattern,
+    Rule, Statement, Subject, Tenancy, Test, Value, Verb,
 };
 use crate::parse::{ESCAPED, is_bare_name};
 use crate::span::Spanned;
@@ -26,12 +26,7 @@ impl Display for Define {
             DefineKind::DynamicGroup => "dynamic-group",
             DefineKind::Compartment => "compartment",
         };
-        write!(
-            f,
-            "Define {kind} {} as {}",
-            Name(&self.name.value),
-            self.id.value
-        )
+        write!(f, "Define {kind} {} as {}", Name(&self.name.value), self.id.value)
     }
 }
 
@@ -51,11 +46,7 @@ impl Display for Rule {
         }
         write!(f, " to {} in {}", self.action.value, self.location.value)?;
         if let Some(with) = &self.with {
-            write!(
-                f,
-                " with {} in {}",
-                with.resource.value, with.location.value
-            )?;
+            write!(f, " with {} in {}", with.resource.value, with.location.value)?;
         }
         if let Some(condition) = &self.condition {
             write!(f, " where {}", condition.value)?;
@@ -170,19 +161,11 @@ impl Display for Comparison {
             Test::Before(time) => write!(f, "{variable} before '{}'", time.value),
             Test::After(time) => write!(f, "{variable} after '{}'", time.value),
             Test::Between(from, until) => {
-                write!(
-                    f,
-                    "{variable} between '{}' and '{}'",
-                    from.value, until.value
-                )
+                write!(f, "{variable} between '{}' and '{}'", from.value, until.value)
             }
             Test::Absent => write!(f, "!{variable}"),
             Test::In(values) | Test::NotIn(values) => {
-                let not = if matches!(self.test, Test::NotIn(_)) {
-                    "not "
-                } else {
-                    ""
-                };
+                let not = if matches!(self.test, Test::NotIn(_)) { "not " } else { "" };
                 write!(f, "{variable} {not}in (")?;
                 separated(f, values, |f, value| value.fmt(f))?;
                 f.write_str(")")

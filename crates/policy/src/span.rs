@@ -12,10 +12,7 @@ pub struct Span {
 impl Span {
     /// The range from the start of `self` to the end of `last`.
     pub fn to(self, last: Span) -> Span {
-        Span {
-            start: self.start,
-            end: last.end,
-        }
+        Span { start: self.start, end: last.end }
     }
 
     /// The bytes of `source` in this range; empty when `source` is another text.

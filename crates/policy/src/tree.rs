@@ -8,9 +8,7 @@ use wharfinger_types::Ocid;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// No compartment without parent, or several.
-    #[error(
-        "a tree needs one compartment without parent, found {0}: name every other one's parent"
-    )]
+    #[error("a tree needs one compartment without parent, found {0}: name every other one's parent")]
     Roots(usize),
     /// A parent that is not in the tree.
     #[error("compartment `{id}` is in `{parent}`, which is not in the tree: add it")]
@@ -84,31 +82,18 @@ impl CompartmentTree {
             let parent = by_id
                 .get(parent_id)
                 .copied()
-                .ok_or_else(|| Error::NoParent {
-                    id: compartment.id.clone(),
-                    parent: parent_id.clone(),
-                })?;
+                .ok_or_else(|| Error::NoParent { id: compartment.id.clone(), parent: parent_id.clone() })?;
             parents.push(Some(parent));
             let siblings = children.get_mut(parent.0);
-            let taken =
-                siblings.and_then(|names| names.insert(compartment.name.clone(), Node(index)));
+            let taken = siblings.and_then(|names| names.insert(compartment.name.clone(), Node(index)));
             if taken.is_some() {
-                return Err(Error::SameName {
-                    parent: parent_id.clone(),
-                    name: compartment.name.clone(),
-                });
+                return Err(Error::SameName { parent: parent_id.clone(), name: compartment.name.clone() });
             }
         }
         let [root] = roots.as_slice() else {
             return Err(Error::Roots(roots.len()));
         };
-        let tree = CompartmentTree {
-            root: *root,
-            compartments,
-            by_id,
-            parents,
-            children,
-        };
+        let tree = CompartmentTree { root: *root, compartments, by_id, parents, children };
         tree.refuse_circles()?;
         Ok(tree)
     }
@@ -120,21 +105,10 @@ impl CompartmentTree {
             if let Some(seen) = below_root.get_mut(node.0) {
                 *seen = true;
             }
-            open.extend(
-                self.children
-                    .get(node.0)
-                    .into_iter()
-                    .flat_map(HashMap::values),
-            );
+            open.extend(self.children.get(node.0).into_iter().flat_map(HashMap::values));
         }
-        let lost = self
-            .compartments
-            .iter()
-            .zip(below_root)
-            .find(|(_, seen)| !seen);
-        lost.map_or(Ok(()), |(compartment, _)| {
-            Err(Error::Circle(compartment.id.clone()))
-        })
+        let lost = self.compartments.iter().zip(below_root).find(|(_, seen)| !seen);
+        lost.map_or(Ok(()), |(compartment, _)| Err(Error::Circle(compartment.id.clone())))
     }
 
     /// The root compartment's identifier.
@@ -152,11 +126,7 @@ impl CompartmentTree {
             .map(|compartment| compartment.name.as_str())
             .collect();
         names.reverse();
-        Some(if names.is_empty() {
-            "tenancy".to_owned()
-        } else {
-            names.join(":")
-        })
+        Some(if names.is_empty() { "tenancy".to_owned() } else { names.join(":") })
     }
 
     pub(crate) fn root(&self) -> Node {
@@ -181,11 +151,7 @@ impl CompartmentTree {
 
     /// The names of a compartment's children, in order.
     pub(crate) fn child_names(&self, node: Node) -> Vec<&str> {
-        let names = self
-            .children
-            .get(node.0)
-            .into_iter()
-            .flat_map(HashMap::keys);
+        let names = self.children.get(node.0).into_iter().flat_map(HashMap::keys);
         let mut names: Vec<&str> = names.map(String::as_str).collect();
         names.sort_unstable();
         names
@@ -193,9 +159,7 @@ impl CompartmentTree {
 
     /// `node`, its parent, and so on to the root.
     pub(crate) fn upward(&self, node: Node) -> impl Iterator<Item = Node> {
-        std::iter::successors(Some(node), |node| {
-            self.parents.get(node.0).copied().flatten()
-        })
+        std::iter::successors(Some(node), |node| self.parents.get(node.0).copied().flatten())
     }
 
     /// Whether `node` is `ancestor` or below it.

@@ -64,11 +64,7 @@ const VARIABLES: &[(&str, Kind, &[&str])] = &[
     ("target.dynamic-group.id", Kind::Text, &["dynamic-groups"]),
     ("target.dynamic-group.name", Kind::Text, &["dynamic-groups"]),
     ("target.network-source.id", Kind::Text, &["network-sources"]),
-    (
-        "target.network-source.name",
-        Kind::Text,
-        &["network-sources"],
-    ),
+    ("target.network-source.name", Kind::Text, &["network-sources"]),
     ("target.policy.id", Kind::Text, &["policies"]),
     ("target.policy.name", Kind::Text, &["policies"]),
     ("target.policy.type", Kind::Text, &["policies"]),
@@ -85,11 +81,8 @@ const TAG_PREFIXES: &[&str] = &[
 ];
 
 /// Names of Oracle Cloud that no request here carries.
-const FOREIGN_PREFIXES: &[&str] = &[
-    "request.principal.",
-    "request.resource.",
-    "request.user.mfaTotpVerified",
-];
+const FOREIGN_PREFIXES: &[&str] =
+    &["request.principal.", "request.resource.", "request.user.mfaTotpVerified"];
 
 /// `name` behind `prefix`, in any case.
 pub(crate) fn strip_prefix<'n>(name: &'n str, prefix: &str) -> Option<&'n str> {
@@ -101,39 +94,23 @@ pub(crate) fn strip_prefix<'n>(name: &'n str, prefix: &str) -> Option<&'n str> {
 /// Looks a variable up for a rule about `permissions`; `None` when the rule is about types that are
 /// not served.
 pub(crate) fn look_up(name: &str, permissions: Option<PermissionSet>) -> Variable {
-    if let Some((_, kind, types)) = VARIABLES
-        .iter()
-        .find(|(known, ..)| known.eq_ignore_ascii_case(name))
-    {
-        let carries = |resource: &&str| {
-            permissions.is_none_or(|set| set.intersects(catalog::of_resource(resource)))
-        };
+    if let Some((_, kind, types)) = VARIABLES.iter().find(|(known, ..)| known.eq_ignore_ascii_case(name)) {
+        let carries =
+            |resource: &&str| permissions.is_none_or(|set| set.intersects(catalog::of_resource(resource)));
         return match types.first() {
             Some(first) if !types.iter().any(carries) => Variable::Elsewhere(first),
             _ => Variable::Known(*kind),
         };
     }
-    if let Some(tag) = TAG_PREFIXES
-        .iter()
-        .find_map(|prefix| strip_prefix(name, prefix))
-    {
+    if let Some(tag) = TAG_PREFIXES.iter().find_map(|prefix| strip_prefix(name, prefix)) {
         let is_part = |part: &str| {
             !part.is_empty()
-                && part
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"_@-:".contains(&byte))
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_@-:".contains(&byte))
         };
         let is_tag = tag.split('.').count() == 2 && tag.split('.').all(is_part);
-        return if is_tag {
-            Variable::Known(Kind::Tag)
-        } else {
-            Variable::BadTag
-        };
+        return if is_tag { Variable::Known(Kind::Tag) } else { Variable::BadTag };
     }
-    if FOREIGN_PREFIXES
-        .iter()
-        .any(|prefix| strip_prefix(name, prefix).is_some())
-    {
+    if FOREIGN_PREFIXES.iter().any(|prefix| strip_prefix(name, prefix).is_some()) {
         return Variable::Foreign;
     }
     let suggestion = diagnostic::nearest(name, VARIABLES.iter().map(|(known, ..)| *known));

@@ -56,19 +56,13 @@ async fn client(
     until: Instant,
     done: Arc<AtomicUsize>,
 ) {
-    let (ctx, image) = (
-        installation.local(),
-        installation.image(&format!("app{number}")),
-    );
+    let (ctx, image) = (installation.local(), installation.image(&format!("app{number}")));
     let registry = &installation.registry;
     let upload = async |bytes: String| {
-        let digest = Digest::sha256(bytes.as_bytes());
+        let (digest, size) = (Digest::sha256(bytes.as_bytes()), bytes.len());
         let body = stream::iter([Ok::<_, Infallible>(Bytes::from(bytes))]);
-        registry
-            .upload_blob(&ctx, &image, &digest, body)
-            .await
-            .unwrap();
-        digest
+        registry.upload_blob(&ctx, &image, &digest, body).await.unwrap();
+        (digest, size)
     };
     let mut layers = Vec::new();
     for layer in 0..9 {
@@ -83,18 +77,15 @@ async fn client(
         } else {
             let layers: Vec<_> = layers
                 .iter()
-                .map(|layer| serde_json::json!({ "digest": layer.as_str() }))
+                .map(|layer| serde_json::json!({ "digest": layer.0.as_str(), "size": layer.1 }))
                 .collect();
             let nonce = format!("{round} {:?}", Instant::now());
             let manifest = serde_json::json!({
-                "schemaVersion": 2, "config": { "digest": config.as_str() }, "layers": layers, "nonce": nonce
+                "schemaVersion": 2, "config": { "digest": config.0.as_str(), "size": config.1 }, "layers": layers, "nonce": nonce
             });
             let body = stream::iter([Ok::<_, Infallible>(Bytes::from(manifest.to_string()))]);
             let tag: Reference = format!("v{round}").parse().unwrap();
-            registry
-                .put_manifest(&ctx, &image, &tag, &[], None, body)
-                .await
-                .unwrap();
+            registry.put_manifest(&ctx, &image, &tag, &[], None, body).await.unwrap();
         }
         done.fetch_add(1, Ordering::Relaxed);
     }
@@ -105,13 +96,7 @@ async fn rate(installation: &Installation, operation: Operation, clients: usize)
     let started = Instant::now();
     let mut running = JoinSet::new();
     for number in 0..clients {
-        running.spawn(client(
-            installation.clone(),
-            number,
-            operation,
-            started + RUN,
-            Arc::clone(&done),
-        ));
+        running.spawn(client(installation.clone(), number, operation, started + RUN, Arc::clone(&done)));
     }
     running.join_all().await;
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
@@ -127,21 +112,16 @@ fn median(values: &mut [f64]) -> f64 {
 #[tokio::main]
 async fn main() {
     let sqlite = engines::open(EngineKind::Sqlite).await;
-    let url = std::env::args()
-        .nth(1)
-        .expect("usage: store_rates postgres://… (an empty database, with fsync on)");
+    let url =
+        std::env::args().nth(1).expect("usage: store_rates postgres://… (an empty database, with fsync on)");
     let postgres = Store::open(&Location::Postgres(url)).await.unwrap();
-    let installations = [
-        found(sqlite.store.clone()).await,
-        found(postgres.clone()).await,
-    ];
+    let installations = [found(sqlite.store.clone()).await, found(postgres.clone()).await];
     println!(
         "| operation | clients | SQLite /s | PostgreSQL /s | bare append + fdatasync /s |\n|---|---|---|---|---|"
     );
-    for (name, operation) in [
-        ("put_manifest", Operation::PutManifest),
-        ("finish_upload", Operation::FinishUpload),
-    ] {
+    for (name, operation) in
+        [("put_manifest", Operation::PutManifest), ("finish_upload", Operation::FinishUpload)]
+    {
         for clients in [1, 16, 64] {
             let (mut rates, mut bare) = ([Vec::new(), Vec::new()], Vec::new());
             for round in 0..ROUNDS {
@@ -152,10 +132,7 @@ async fn main() {
                 }
             }
             let [sqlite, postgres] = rates.each_mut().map(|rates| median(rates));
-            println!(
-                "| {name} | {clients} | {sqlite:.0} | {postgres:.0} | {:.0} |",
-                median(&mut bare)
-            );
+            println!("| {name} | {clients} | {sqlite:.0} | {postgres:.0} | {:.0} |", median(&mut bare));
         }
     }
     sqlite.store.close().await;

@@ -46,12 +46,7 @@ operations! {
 
 impl Registry {
     /// The size in bytes of a blob of the repository.
-    pub async fn stat_blob(
-        &self,
-        ctx: &Ctx,
-        image: &ImageName,
-        digest: &Digest,
-    ) -> Result<u64, Error> {
+    pub async fn stat_blob(&self, ctx: &Ctx, image: &ImageName, digest: &Digest) -> Result<u64, Error> {
         let (_, blob) = linked_blob(ctx, image, digest, ImageRight::Pull).await?;
         size(&blob, digest)
     }
@@ -64,10 +59,7 @@ impl Registry {
         digest: &Digest,
     ) -> Result<ObjectReader, Error> {
         let (_, blob) = linked_blob(ctx, image, digest, ImageRight::Pull).await?;
-        let object: ObjectId = blob
-            .object
-            .parse()
-            .map_err(|_| Error::Damaged(digest.clone()))?;
+        let object: ObjectId = blob.object.parse().map_err(|_| Error::Damaged(digest.clone()))?;
         let reader = match self.0.blobs.open(&object).await {
             Err(BlobError::NotFound { .. }) => return Err(Error::Damaged(digest.clone())),
             opened => opened?,
@@ -99,16 +91,10 @@ impl Registry {
                     Err(_) => false,
                 }
             }
-            None => {
-                self.find_mount_source(ctx, image, &repository, digest)
-                    .await?
-            }
+            None => self.find_mount_source(ctx, image, &repository, digest).await?,
         };
-        let Some(blob_id) = ctx
-            .store()
-            .opt::<i64>(&BLOB_ID, &[&digest.as_str()])
-            .await?
-            .filter(|_| is_readable)
+        let Some(blob_id) =
+            ctx.store().opt::<i64>(&BLOB_ID, &[&digest.as_str()]).await?.filter(|_| is_readable)
         else {
             return Ok(false);
         };
@@ -117,14 +103,9 @@ impl Registry {
         let mounted = ctx.store().write(&MOUNT_BLOB, move |tx| {
             repositories::guard(tx, &repository)?;
             tx.run(&LINK_UPSERT, &[&repository.id, &blob_id, &origin.at.0])?;
-            let subject = Subject::new(digest.as_str(), &repository.name)
-                .with("repository", repository.ocid.as_str());
-            Ok::<_, Error>(wharfinger_audit::record(
-                tx,
-                repository.tenancy_id,
-                &origin,
-                &subject,
-            )?)
+            let subject =
+                Subject::new(digest.as_str(), &repository.name).with("repository", repository.ocid.as_str());
+            Ok::<_, Error>(wharfinger_audit::record(tx, repository.tenancy_id, &origin, &subject)?)
         });
         match mounted.await {
             Ok(()) => Ok(true),
@@ -142,11 +123,7 @@ impl Registry {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<bool, Error> {
-        let args: Args<'_> = &[
-            &digest.as_str(),
-            &repository.tenancy_id,
-            &MOUNT_CANDIDATE_LIMIT,
-        ];
+        let args: Args<'_> = &[&digest.as_str(), &repository.tenancy_id, &MOUNT_CANDIDATE_LIMIT];
         let candidates: Vec<Repository> = ctx.store().all(&MOUNT_CANDIDATES, args).await?;
         let mut beyond_cap = None;
         for candidate in candidates {
@@ -163,12 +140,7 @@ impl Registry {
     }
 
     /// Hides a blob from the repository's readers. One that a visible manifest uses stays.
-    pub async fn delete_blob(
-        &self,
-        ctx: &Ctx,
-        image: &ImageName,
-        digest: &Digest,
-    ) -> Result<(), Error> {
+    pub async fn delete_blob(&self, ctx: &Ctx, image: &ImageName, digest: &Digest) -> Result<(), Error> {
         let (repository, blob) = linked_blob(ctx, image, digest, ImageRight::Delete).await?;
         let origin = ctx.origin();
         let digest = digest.clone();
@@ -179,10 +151,7 @@ impl Registry {
                     return Err(Error::BlobUnknown(digest.clone()));
                 }
                 if let Some(manifest) = tx.opt(&MANIFEST_USING_BLOB, &[&repository.id, &blob.id])? {
-                    return Err(Error::BlobInUse {
-                        blob: digest.clone(),
-                        manifest,
-                    });
+                    return Err(Error::BlobInUse { blob: digest.clone(), manifest });
                 }
                 let subject = Subject::new(digest.as_str(), &repository.name)
                     .with("repository", repository.ocid.as_str());
@@ -200,14 +169,8 @@ async fn linked_blob(
     right: ImageRight,
 ) -> Result<(Repository, LinkedBlob), Error> {
     let repository = repositories::find(ctx, image, right).await?;
-    let blob = ctx
-        .store()
-        .opt(&LINKED_BLOB, &[&repository.id, &digest.as_str()])
-        .await?;
-    Ok((
-        repository,
-        blob.ok_or_else(|| Error::BlobUnknown(digest.clone()))?,
-    ))
+    let blob = ctx.store().opt(&LINKED_BLOB, &[&repository.id, &digest.as_str()]).await?;
+    Ok((repository, blob.ok_or_else(|| Error::BlobUnknown(digest.clone()))?))
 }
 
 fn size(blob: &LinkedBlob, digest: &Digest) -> Result<u64, Error> {

@@ -49,8 +49,7 @@ impl Receiver {
         // A failed `storing` drops its end of the channel, which ends the filling.
         let storing = async move {
             while let Some(chunk) = to_store.recv().await {
-                self.store(chunk, sessions.receiving() <= OVERLAP_UPLOADS)
-                    .await?;
+                self.store(chunk, sessions.receiving() <= OVERLAP_UPLOADS).await?;
             }
             Ok::<_, Error>(())
         };
@@ -81,40 +80,32 @@ impl Receiver {
 }
 
 /// The frames of a body, broken off when a later request wants the session and the client is silent.
-fn frames<S, E>(
-    body: S,
-    superseded: impl Future<Output = ()>,
-) -> impl Stream<Item = Result<Bytes, Error>>
+fn frames<S, E>(body: S, superseded: impl Future<Output = ()>) -> impl Stream<Item = Result<Bytes, Error>>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     E: Display,
 {
     let state = (body, Box::pin(superseded.fuse()), false);
-    stream::unfold(
-        state,
-        |(mut body, mut superseded, mut is_superseded)| async move {
-            let frame = loop {
-                if is_superseded {
-                    match tokio::time::timeout(SILENCE, body.next()).await {
-                        Ok(frame) => {
-                            break frame?.map_err(|error| Error::BodyBroken(error.to_string()));
-                        }
-                        Err(_) => {
-                            break Err(Error::BodyBroken(
-                                "a later request took the session over".to_owned(),
-                            ));
-                        }
+    stream::unfold(state, |(mut body, mut superseded, mut is_superseded)| async move {
+        let frame = loop {
+            if is_superseded {
+                match tokio::time::timeout(SILENCE, body.next()).await {
+                    Ok(frame) => {
+                        break frame?.map_err(|error| Error::BodyBroken(error.to_string()));
+                    }
+                    Err(_) => {
+                        break Err(Error::BodyBroken("a later request took the session over".to_owned()));
                     }
                 }
-                tokio::select! {
-                    biased;
-                    frame = body.next() => break frame?.map_err(|error| Error::BodyBroken(error.to_string())),
-                    () = &mut superseded => is_superseded = true,
-                }
-            };
-            Some((frame, (body, superseded, is_superseded)))
-        },
-    )
+            }
+            tokio::select! {
+                biased;
+                frame = body.next() => break frame?.map_err(|error| Error::BodyBroken(error.to_string())),
+                () = &mut superseded => is_superseded = true,
+            }
+        };
+        Some((frame, (body, superseded, is_superseded)))
+    })
 }
 
 async fn fill(
@@ -127,17 +118,15 @@ async fn fill(
     loop {
         let frame = match &filling {
             None => frames.next().await,
-            Some((_, since)) => {
-                match tokio::time::timeout_at(*since + CHUNK_AGE, frames.next()).await {
-                    Ok(frame) => frame,
-                    Err(_) => {
-                        if !send(filling.take(), &filled).await {
-                            return Ok(());
-                        }
-                        continue;
+            Some((_, since)) => match tokio::time::timeout_at(*since + CHUNK_AGE, frames.next()).await {
+                Ok(frame) => frame,
+                Err(_) => {
+                    if !send(filling.take(), &filled).await {
+                        return Ok(());
                     }
+                    continue;
                 }
-            }
+            },
         };
         let mut bytes = match frame {
             Some(Ok(bytes)) => bytes,

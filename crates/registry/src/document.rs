@@ -2,6 +2,8 @@
 //!
 //! Image spec: "Image Manifest", "Image Index"; Docker image manifest version 2, schema 2.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -23,6 +25,8 @@ pub(crate) struct Document {
     pub(crate) foreign_blobs: Vec<Digest>,
     /// Entries of an index: manifests, or blobs in some build caches.
     pub(crate) children: Vec<Digest>,
+    /// What the document says of the size in bytes of each digest it names.
+    pub(crate) sizes: HashMap<Digest, u64>,
     /// The manifest that this one is about, which need not exist.
     pub(crate) subject: Option<Digest>,
     /// What kind of artifact it is: its `artifactType`, else an image's config type.
@@ -47,19 +51,16 @@ struct View {
 struct Descriptor {
     media_type: Option<String>,
     digest: String,
+    size: u64,
 }
 
 impl Descriptor {
     fn digest(&self) -> Result<Digest, Error> {
-        self.digest
-            .parse()
-            .map_err(|error| invalid(format!("descriptor: {error}")))
+        self.digest.parse().map_err(|error| invalid(format!("descriptor: {error}")))
     }
 
     fn is_foreign(&self) -> bool {
-        self.media_type
-            .as_deref()
-            .is_some_and(media_type::is_nondistributable)
+        self.media_type.as_deref().is_some_and(media_type::is_nondistributable)
     }
 }
 
@@ -69,34 +70,19 @@ fn invalid(reason: impl Into<String>) -> Error {
 
 /// Reads a manifest that was sent with the given `Content-Type`.
 pub(crate) fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Document, Error> {
-    let view: View = serde_json::from_slice(bytes).map_err(|error| {
-        invalid(format!(
-            "not a manifest document: {}",
-            cut(&error.to_string())
-        ))
-    })?;
+    let view: View = serde_json::from_slice(bytes)
+        .map_err(|error| invalid(format!("not a manifest document: {}", cut(&error.to_string()))))?;
     // Parameters of a media type make no difference (Distribution spec, "Pushing Manifests").
-    let sent = content_type
-        .and_then(|value| value.split(';').next())
-        .map(str::trim);
-    let is_schema1 = |kind: &str| {
-        matches!(
-            kind,
-            media_type::DOCKER_SCHEMA1 | media_type::DOCKER_SCHEMA1_SIGNED
-        )
-    };
+    let sent = content_type.and_then(|value| value.split(';').next()).map(str::trim);
+    let is_schema1 =
+        |kind: &str| matches!(kind, media_type::DOCKER_SCHEMA1 | media_type::DOCKER_SCHEMA1_SIGNED);
     if view.schema_version == Some(1) || view.fs_layers.is_some() || sent.is_some_and(is_schema1) {
-        return Err(invalid(
-            "Docker schema 1 is not supported: push the image in schema 2 or OCI format",
-        ));
+        return Err(invalid("Docker schema 1 is not supported: push the image in schema 2 or OCI format"));
     }
     if view.schema_version != Some(2) {
         return Err(invalid("`schemaVersion` must be 2"));
     }
-    let is_index = match (
-        &view.manifests,
-        view.config.is_some() || view.layers.is_some(),
-    ) {
+    let is_index = match (&view.manifests, view.config.is_some() || view.layers.is_some()) {
         (Some(_), false) => true,
         (None, true) => false,
         (Some(_), true) => {
@@ -107,56 +93,48 @@ pub(crate) fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Document
         (None, false) => return Err(invalid("has neither `manifests` nor `config`")),
     };
     let media_type = resolve_media_type(view.media_type.as_deref(), sent, is_index)?;
-    let entries =
-        view.layers.as_ref().map_or(0, Vec::len) + view.manifests.as_ref().map_or(0, Vec::len);
+    let entries = view.layers.as_ref().map_or(0, Vec::len) + view.manifests.as_ref().map_or(0, Vec::len);
     if entries > MAX_ENTRIES {
-        return Err(invalid(format!(
-            "has {entries} entries, more than the {MAX_ENTRIES} that are taken"
-        )));
+        return Err(invalid(format!("has {entries} entries, more than the {MAX_ENTRIES} that are taken")));
     }
     let subject = view.subject.as_ref().map(Descriptor::digest).transpose()?;
     let artifact_type = view.artifact_type.filter(|kind| !kind.is_empty());
-    if artifact_type
-        .as_deref()
-        .is_some_and(|kind| !is_media_type(kind))
-    {
+    if artifact_type.as_deref().is_some_and(|kind| !is_media_type(kind)) {
         return Err(invalid("`artifactType` is not a media type"));
     }
+    let descriptors =
+        view.config.iter().chain(view.layers.iter().flatten()).chain(view.manifests.iter().flatten());
+    let mut sizes = HashMap::new();
+    for descriptor in descriptors {
+        let digest = descriptor.digest()?;
+        let known = *sizes.entry(digest.clone()).or_insert(descriptor.size);
+        if known != descriptor.size {
+            return Err(invalid(format!("{digest} has two sizes, {known} and {}", descriptor.size)));
+        }
+    }
+    let mut document = Document {
+        media_type,
+        blobs: Vec::new(),
+        foreign_blobs: Vec::new(),
+        children: Vec::new(),
+        sizes,
+        subject,
+        artifact_type,
+    };
+    for entry in view.manifests.iter().flatten() {
+        document.children.push(entry.digest()?);
+    }
     if is_index {
-        let children = view.manifests.unwrap_or_default();
-        let children = children
-            .iter()
-            .map(Descriptor::digest)
-            .collect::<Result<_, _>>()?;
-        return Ok(Document {
-            media_type,
-            blobs: Vec::new(),
-            foreign_blobs: Vec::new(),
-            children,
-            subject,
-            artifact_type,
-        });
+        return Ok(document);
     }
     let config = view.config.ok_or_else(|| invalid("`config` is missing"))?;
-    let config_type = config.media_type.clone().filter(|kind| is_media_type(kind));
-    let mut blobs = vec![config.digest()?];
-    let mut foreign_blobs = Vec::new();
-    for layer in view.layers.unwrap_or_default() {
-        let list = if layer.is_foreign() {
-            &mut foreign_blobs
-        } else {
-            &mut blobs
-        };
+    document.blobs.push(config.digest()?);
+    document.artifact_type = document.artifact_type.or(config.media_type.filter(|kind| is_media_type(kind)));
+    for layer in view.layers.iter().flatten() {
+        let list = if layer.is_foreign() { &mut document.foreign_blobs } else { &mut document.blobs };
         list.push(layer.digest()?);
     }
-    Ok(Document {
-        media_type,
-        blobs,
-        foreign_blobs,
-        children: Vec::new(),
-        subject,
-        artifact_type: artifact_type.or(config_type),
-    })
+    Ok(document)
 }
 
 /// Enough of a client's text to find the fault.
@@ -190,37 +168,23 @@ pub(crate) fn entries(bytes: &[u8]) -> Vec<Box<RawValue>> {
 
 /// The document's own word wins; a `Content-Type` that names a manifest type must agree with it, and
 /// both with the content. Anything else a client sends as `Content-Type` says nothing.
-fn resolve_media_type(
-    declared: Option<&str>,
-    sent: Option<&str>,
-    is_index: bool,
-) -> Result<String, Error> {
+fn resolve_media_type(declared: Option<&str>, sent: Option<&str>, is_index: bool) -> Result<String, Error> {
     let sent = sent.filter(|kind| media_type::is_manifest(kind));
     if let (Some(declared), Some(sent)) = (declared, sent)
         && declared != sent
     {
-        return Err(invalid(format!(
-            "`mediaType` is `{}`, but the Content-Type is `{sent}`",
-            cut(declared)
-        )));
+        return Err(invalid(format!("`mediaType` is `{}`, but the Content-Type is `{sent}`", cut(declared))));
     }
-    let resolved = declared.or(sent).unwrap_or(if is_index {
-        media_type::OCI_INDEX
-    } else {
-        media_type::OCI_MANIFEST
-    });
+    let resolved =
+        declared.or(sent).unwrap_or(if is_index { media_type::OCI_INDEX } else { media_type::OCI_MANIFEST });
     let names_index = matches!(resolved, media_type::OCI_INDEX | media_type::DOCKER_LIST);
     if names_index != is_index && media_type::is_manifest(resolved) {
-        return Err(invalid(format!(
-            "the content is not what its media type `{resolved}` says"
-        )));
+        return Err(invalid(format!("the content is not what its media type `{resolved}` says")));
     }
     // Served as it is: a type that browsers run, such as `text/html`, would be ours to answer for.
     let is_json = resolved.starts_with("application/") && resolved.ends_with("+json");
     if !is_json || !is_media_type(resolved) {
-        return Err(invalid(
-            "`mediaType` is not one of a manifest: expected `application/….+json`",
-        ));
+        return Err(invalid("`mediaType` is not one of a manifest: expected `application/….+json`"));
     }
     Ok(resolved.to_owned())
 }
@@ -235,16 +199,14 @@ mod tests {
     }
 
     fn reason(json: &str, content_type: Option<&str>) -> String {
-        parse(json.as_bytes(), content_type)
-            .unwrap_err()
-            .to_string()
+        parse(json.as_bytes(), content_type).unwrap_err().to_string()
     }
 
     #[test]
     fn an_image_needs_its_config_and_layers_but_not_its_foreign_layers() {
         let json = format!(
-            r#"{{"schemaVersion":2,"config":{{"digest":"{}"}},"layers":[{{"digest":"{}"}},
-                {{"mediaType":"application/vnd.docker.image.rootfs.foreign.diff.tar.gzip","digest":"{}"}}],"extra":1}}"#,
+            r#"{{"schemaVersion":2,"config":{{"digest":"{}","size":1}},"layers":[{{"digest":"{}","size":1}},
+                {{"mediaType":"application/vnd.docker.image.rootfs.foreign.diff.tar.gzip","digest":"{}","size":1}}],"extra":1}}"#,
             digest("c"),
             digest("l"),
             digest("f")
@@ -258,35 +220,25 @@ mod tests {
     #[test]
     fn an_empty_index_is_an_index() {
         let document = parse(br#"{"schemaVersion":2,"manifests":[]}"#, None).unwrap();
-        assert_eq!(
-            (document.media_type.as_str(), document.children.len()),
-            (media_type::OCI_INDEX, 0)
-        );
+        assert_eq!((document.media_type.as_str(), document.children.len()), (media_type::OCI_INDEX, 0));
     }
 
     #[test]
     fn cve_2021_41190_ambiguous_documents_are_refused() {
         let both = format!(
-            r#"{{"schemaVersion":2,"manifests":[],"config":{{"digest":"{}"}}}}"#,
+            r#"{{"schemaVersion":2,"manifests":[],"config":{{"digest":"{}","size":1}}}}"#,
             digest("c")
         );
         assert!(reason(&both, None).contains("not both"));
-        let index = format!(
-            r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[]}}"#,
-            media_type::OCI_MANIFEST
-        );
+        let index =
+            format!(r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[]}}"#, media_type::OCI_MANIFEST);
         assert!(reason(&index, None).contains("not what its media type"));
-        let declared = format!(
-            r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[]}}"#,
-            media_type::OCI_INDEX
-        );
+        let declared =
+            format!(r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[]}}"#, media_type::OCI_INDEX);
         assert!(reason(&declared, Some(media_type::DOCKER_LIST)).contains("Content-Type"));
         assert!(
-            parse(
-                declared.as_bytes(),
-                Some("application/vnd.oci.image.index.v1+json; charset=utf-8")
-            )
-            .is_ok()
+            parse(declared.as_bytes(), Some("application/vnd.oci.image.index.v1+json; charset=utf-8"))
+                .is_ok()
         );
     }
 

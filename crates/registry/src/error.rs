@@ -28,9 +28,7 @@ pub enum Error {
     #[error("upload `{0}` does not exist here, has ended or was cancelled: start a new one")]
     UploadUnknown(String),
     /// A chunk does not start where the upload ends.
-    #[error(
-        "the chunk starts at byte {start}, but the upload has {offset} bytes: go on from there"
-    )]
+    #[error("the chunk starts at byte {start}, but the upload has {offset} bytes: go on from there")]
     UploadOffset {
         /// Where the chunk starts.
         start: u64,

@@ -85,11 +85,7 @@ impl Registry {
     pub fn new(blobs: Arc<dyn BlobStore>, sparse: SparseManifests) -> Registry {
         let bodies = Cache::builder()
             .max_capacity(MANIFEST_CACHE_BYTES)
-            .weigher(|_, body: &Bytes| {
-                u32::try_from(body.len())
-                    .unwrap_or(u32::MAX)
-                    .saturating_add(256)
-            })
+            .weigher(|_, body: &Bytes| u32::try_from(body.len()).unwrap_or(u32::MAX).saturating_add(256))
             .build();
         let chunks = ChunkPool::new(UPLOAD_CHUNKS);
         Registry(Arc::new(Inner {

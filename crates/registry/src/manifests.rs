@@ -33,17 +33,17 @@ statements! {
     /// Those of the given digests (a JSON list) that are visible blobs of the repository. The share
     /// lock makes a `delete_blob` at this moment wait, and see the manifest, or win and be seen.
     LINKED_BLOBS =
-        sqlite "SELECT b.id, b.digest FROM json_each($1) j CROSS JOIN blob b CROSS JOIN link l
+        sqlite "SELECT b.id, b.digest, b.size_bytes FROM json_each($1) j CROSS JOIN blob b CROSS JOIN link l
                 WHERE b.digest = j.value AND l.repository_id = $2 AND l.blob_id = b.id AND l.hidden_at IS NULL",
-        postgres "SELECT b.id, b.digest FROM json_array_elements_text($1::text::json) j(value)
+        postgres "SELECT b.id, b.digest, b.size_bytes FROM json_array_elements_text($1::text::json) j(value)
                   JOIN blob b ON b.digest = j.value
                   JOIN link l ON l.repository_id = $2 AND l.blob_id = b.id
                   WHERE l.hidden_at IS NULL FOR SHARE OF l";
     /// Those of the given digests (a JSON list) that are visible manifests of the repository.
     CHILD_MANIFESTS =
-        sqlite "SELECT m.id, m.digest FROM json_each($1) j CROSS JOIN manifest m
+        sqlite "SELECT m.id, m.digest, m.size_bytes FROM json_each($1) j CROSS JOIN manifest m
                 WHERE m.repository_id = $2 AND m.digest = j.value AND m.hidden_at IS NULL",
-        postgres "SELECT m.id, m.digest FROM json_array_elements_text($1::text::json) j(value)
+        postgres "SELECT m.id, m.digest, m.size_bytes FROM json_array_elements_text($1::text::json) j(value)
                   JOIN manifest m ON m.repository_id = $2 AND m.digest = j.value
                   WHERE m.hidden_at IS NULL FOR SHARE OF m";
     /// A push of a digest that was deleted revives its row.
@@ -74,7 +74,7 @@ row! {
 }
 
 row! {
-    struct Found { id: i64, digest: String }
+    struct Found { id: i64, digest: String, size_bytes: i64 }
 }
 
 operations! {
@@ -121,12 +121,7 @@ impl Registry {
     {
         let repository = repositories::find_or_create(ctx, image).await?;
         // The semaphore is never closed.
-        let _memory = self
-            .0
-            .manifests_in_memory
-            .acquire()
-            .await
-            .map_err(|_| Error::Stopping)?;
+        let _memory = self.0.manifests_in_memory.acquire().await.map_err(|_| Error::Stopping)?;
         let body = read(body).await?;
         let document = document::parse(&body, content_type)?;
         let digest = match reference {
@@ -134,10 +129,7 @@ impl Registry {
             Reference::Digest(given) => {
                 let computed = Digest::of(given.algorithm(), &body);
                 if computed != *given {
-                    return Err(Error::DigestMismatch {
-                        given: given.clone(),
-                        computed,
-                    });
+                    return Err(Error::DigestMismatch { given: given.clone(), computed });
                 }
                 computed
             }
@@ -231,12 +223,7 @@ impl Registry {
     }
 
     /// Hides a manifest from every read, and removes all its tags.
-    pub async fn delete_manifest(
-        &self,
-        ctx: &Ctx,
-        image: &ImageName,
-        digest: &Digest,
-    ) -> Result<(), Error> {
+    pub async fn delete_manifest(&self, ctx: &Ctx, image: &ImageName, digest: &Digest) -> Result<(), Error> {
         let repository = repositories::find(ctx, image, ImageRight::Delete).await?;
         let manifest = visible(ctx, repository.id, &Reference::Digest(digest.clone())).await?;
         let origin = ctx.origin();
@@ -244,9 +231,7 @@ impl Registry {
             .write(&DELETE_MANIFEST, move |tx| {
                 // Hiding first locks the row against a put of the same manifest under another tag.
                 if tx.run(&MANIFEST_HIDE, &[&origin.at.0, &manifest.id])? == 0 {
-                    return Err(Error::ManifestUnknown(Reference::Digest(
-                        manifest.digest.clone(),
-                    )));
+                    return Err(Error::ManifestUnknown(Reference::Digest(manifest.digest.clone())));
                 }
                 tx.run(&TAG_DELETE_BY_MANIFEST, &[&manifest.id])?;
                 let subject = Subject::new(manifest.digest.as_str(), &repository.name)
@@ -268,55 +253,27 @@ where
         while let Some(part) = body.next().await {
             bytes.extend_from_slice(&part.map_err(|error| Error::BodyBroken(error.to_string()))?);
             if bytes.len() > MAX_MANIFEST_BYTES {
-                return Err(Error::ManifestTooLarge {
-                    limit: MAX_MANIFEST_BYTES,
-                });
+                return Err(Error::ManifestTooLarge { limit: MAX_MANIFEST_BYTES });
             }
         }
         Ok(bytes.freeze())
     };
-    let too_slow = |_| {
-        Error::BodyBroken(format!(
-            "the manifest did not come within {} s",
-            BODY_TIMEOUT.as_secs()
-        ))
-    };
-    tokio::time::timeout(BODY_TIMEOUT, collect)
-        .await
-        .map_err(too_slow)?
+    let too_slow =
+        |_| Error::BodyBroken(format!("the manifest did not come within {} s", BODY_TIMEOUT.as_secs()));
+    tokio::time::timeout(BODY_TIMEOUT, collect).await.map_err(too_slow)?
 }
 
-async fn visible(
-    ctx: &Ctx,
-    repository_id: i64,
-    reference: &Reference,
-) -> Result<ManifestInfo, Error> {
+async fn visible(ctx: &Ctx, repository_id: i64, reference: &Reference) -> Result<ManifestInfo, Error> {
     let unknown = || Error::ManifestUnknown(reference.clone());
     let row: Option<ManifestRow> = match reference {
-        Reference::Tag(tag) => {
-            ctx.store()
-                .opt(&MANIFEST_BY_TAG, &[&repository_id, &tag.as_str()])
-                .await?
-        }
+        Reference::Tag(tag) => ctx.store().opt(&MANIFEST_BY_TAG, &[&repository_id, &tag.as_str()]).await?,
         Reference::Digest(digest) => {
-            ctx.store()
-                .opt(&MANIFEST_BY_DIGEST, &[&repository_id, &digest.as_str()])
-                .await?
+            ctx.store().opt(&MANIFEST_BY_DIGEST, &[&repository_id, &digest.as_str()]).await?
         }
     };
-    let ManifestRow {
-        id,
-        digest,
-        media_type,
-        size_bytes,
-    } = row.ok_or_else(unknown)?;
+    let ManifestRow { id, digest, media_type, size_bytes } = row.ok_or_else(unknown)?;
     let digest = digest.parse()?;
-    Ok(ManifestInfo {
-        id,
-        digest,
-        media_type,
-        size: u64::try_from(size_bytes).unwrap_or(0),
-    })
+    Ok(ManifestInfo { id, digest, media_type, size: u64::try_from(size_bytes).unwrap_or(0) })
 }
 
 /// Row ids of what a manifest refers to, as JSON lists; `None` for an empty one.
@@ -332,33 +289,19 @@ fn resolve(
     document: &Document,
     sparse: SparseManifests,
 ) -> Result<Needs, Error> {
-    let children = find(
-        tx,
-        &CHILD_MANIFESTS,
-        repository_id,
-        document.children.iter(),
-    )?;
+    let children = find(tx, &CHILD_MANIFESTS, repository_id, document.children.iter())?;
     let found: HashSet<&str> = children.iter().map(|child| child.digest.as_str()).collect();
     // Some build caches are indexes whose entries are layers.
-    let leaves: Vec<&Digest> = document
-        .children
-        .iter()
-        .filter(|child| !found.contains(child.as_str()))
-        .collect();
+    let leaves: Vec<&Digest> =
+        document.children.iter().filter(|child| !found.contains(child.as_str())).collect();
 
-    let wanted = document
-        .blobs
-        .iter()
-        .chain(&document.foreign_blobs)
-        .chain(leaves.iter().copied());
+    let wanted = document.blobs.iter().chain(&document.foreign_blobs).chain(leaves.iter().copied());
     let blobs = find(tx, &LINKED_BLOBS, repository_id, wanted)?;
     let found: HashSet<&str> = blobs.iter().map(|blob| blob.digest.as_str()).collect();
     let required = document.blobs.iter().chain(leaves);
     let required = required.filter(|_| sparse == SparseManifests::Refused);
-    let mut missing: Vec<String> = required
-        .filter(|digest| !found.contains(digest.as_str()))
-        .map(ToString::to_string)
-        .collect();
+    let mut missing: Vec<String> =
+        required.filter(|digest| !found.contains(digest.as_str())).map(ToString::to_string).collect();
     if !missing.is_empty() {
         if missing.len() > MAX_NAMED {
             let more = format!("and {} more", missing.len() - MAX_NAMED);
@@ -367,10 +310,15 @@ fn resolve(
         }
         return Err(Error::ManifestBlobUnknown(missing));
     }
-    Ok(Needs {
-        blob_ids: id_list(&blobs),
-        child_ids: id_list(&children),
-    })
+    for found in blobs.iter().chain(&children) {
+        let digest: Digest = found.digest.parse()?;
+        let (is, said) = (u64::try_from(found.size_bytes).ok(), document.sizes.get(&digest).copied());
+        if is != said {
+            let reason = format!("{digest} has {} bytes, not {}", found.size_bytes, said.unwrap_or(0));
+            return Err(Error::ManifestInvalid(reason));
+        }
+    }
+    Ok(Needs { blob_ids: id_list(&blobs), child_ids: id_list(&children) })
 }
 
 fn find<'a>(
@@ -389,9 +337,5 @@ fn find<'a>(
 
 fn id_list(found: &[Found]) -> Option<String> {
     let ids: Vec<i64> = found.iter().map(|row| row.id).collect();
-    if ids.is_empty() {
-        None
-    } else {
-        serde_json::to_string(&ids).ok()
-    }
+    if ids.is_empty() { None } else { serde_json::to_string(&ids).ok() }
 }

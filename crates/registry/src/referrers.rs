@@ -71,36 +71,21 @@ impl Registry {
     ) -> Result<Referrers, Error> {
         let repository = match repositories::find(ctx, image, ImageRight::Pull).await {
             Err(Error::Iam(IamError::NotFound { .. })) => {
-                return Ok(Referrers {
-                    manifests: Vec::new(),
-                    next: None,
-                });
+                return Ok(Referrers { manifests: Vec::new(), next: None });
             }
             found_or_refused => found_or_refused?,
         };
         let limit = i64::try_from(PAGE + 1).unwrap_or(i64::MAX);
         let (id, subject) = (&repository.id, &digest.as_str());
         let mut rows: Vec<ReferrerRow> = match artifact_type {
-            None => {
-                ctx.store()
-                    .all(&REFERRERS_AFTER, &[id, subject, &after, &limit])
-                    .await?
-            }
+            None => ctx.store().all(&REFERRERS_AFTER, &[id, subject, &after, &limit]).await?,
             Some(kind) => {
-                ctx.store()
-                    .all(
-                        &REFERRERS_OF_TYPE_AFTER,
-                        &[id, subject, &kind, &after, &limit],
-                    )
-                    .await?
+                ctx.store().all(&REFERRERS_OF_TYPE_AFTER, &[id, subject, &kind, &after, &limit]).await?
             }
         };
         let wanted = rows.len();
         rows.truncate(page_length(&rows));
-        let next = rows
-            .last()
-            .map(|row| row.id)
-            .filter(|_| rows.len() < wanted);
+        let next = rows.last().map(|row| row.id).filter(|_| rows.len() < wanted);
         let mut seen: HashSet<String> = rows.iter().map(|row| row.digest.clone()).collect();
         let mut manifests = Vec::with_capacity(rows.len());
         for row in rows {

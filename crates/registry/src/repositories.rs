@@ -58,10 +58,7 @@ row! {
 
 impl Protected for Repository {
     fn target(&self) -> Target {
-        Target {
-            tenancy_id: self.tenancy_id,
-            is_public: self.is_public,
-        }
+        Target { tenancy_id: self.tenancy_id, is_public: self.is_public }
     }
 }
 
@@ -81,11 +78,7 @@ pub enum Visibility {
 }
 
 /// The repository of an image name, with the right asked for and within the token's cap.
-pub(crate) async fn find(
-    ctx: &Ctx,
-    image: &ImageName,
-    right: ImageRight,
-) -> Result<Repository, Error> {
+pub(crate) async fn find(ctx: &Ctx, image: &ImageName, right: ImageRight) -> Result<Repository, Error> {
     ctx.within_cap("repository", image, right.action())?;
     let tenancy = ctx.tenancy(&image.namespace, right.permission()).await?;
     lookup(ctx, &tenancy, &image.repository, right.permission()).await
@@ -97,9 +90,7 @@ pub(crate) async fn find_or_create(ctx: &Ctx, image: &ImageName) -> Result<Repos
         Err(Error::Iam(IamError::NotFound { .. })) => {}
         found_or_refused => return found_or_refused,
     }
-    let tenancy = ctx
-        .tenancy(&image.namespace, Permission::RepositoryCreate)
-        .await?;
+    let tenancy = ctx.tenancy(&image.namespace, Permission::RepositoryCreate).await?;
     if !tenancies::creates_on_push(ctx.iam(), tenancy.id).await? {
         return Err(Error::NotCreatedOnPush(image.to_string()));
     }
@@ -117,15 +108,7 @@ async fn lookup(
     permission: Permission,
 ) -> Result<Repository, Error> {
     let what = ("repository", name.as_str());
-    Ok(ctx
-        .lookup(
-            &REPOSITORY_BY_NAME,
-            &[&tenancy.id, &name.as_str()],
-            permission,
-            tenancy.id,
-            what,
-        )
-        .await?)
+    Ok(ctx.lookup(&REPOSITORY_BY_NAME, &[&tenancy.id, &name.as_str()], permission, tenancy.id, what).await?)
 }
 
 /// Creates an empty repository in the tenancy's root compartment.
@@ -140,11 +123,7 @@ pub async fn create_repository(
     if is_public {
         ctx.require(Permission::RepositoryManage, Target::tenancy(tenancy.id))?;
     }
-    let ocid = Ocid::new(
-        ResourceKind::ContainerRepo,
-        &tenancy.region,
-        uuid::Uuid::new_v4().into_bytes(),
-    );
+    let ocid = Ocid::new(ResourceKind::ContainerRepo, &tenancy.region, uuid::Uuid::new_v4().into_bytes());
     let origin = ctx.origin();
     let repository = Repository {
         id: 0,
@@ -159,37 +138,15 @@ pub async fn create_repository(
     let compartment_id = tenancy.root_id;
     ctx.store()
         .write(&CREATE_REPOSITORY, move |tx| {
-            let Repository {
-                ocid,
-                tenancy_id,
-                name,
-                is_public,
-                created_by,
-                created_at,
-                ..
-            } = &repository;
+            let Repository { ocid, tenancy_id, name, is_public, created_by, created_at, .. } = &repository;
             let id = tx.opt(
                 &REPOSITORY_INSERT,
-                &[
-                    ocid,
-                    tenancy_id,
-                    &compartment_id,
-                    name,
-                    is_public,
-                    created_by,
-                    created_at,
-                ],
+                &[ocid, tenancy_id, &compartment_id, name, is_public, created_by, created_at],
             )?;
-            let id: i64 = id.ok_or_else(|| IamError::NameTaken {
-                what: "repository",
-                name: name.clone(),
-            })?;
+            let id: i64 = id.ok_or_else(|| IamError::NameTaken { what: "repository", name: name.clone() })?;
             let subject = Subject::new(ocid, name).with("isPublic", *is_public);
             wharfinger_audit::record(tx, *tenancy_id, &origin, &subject)?;
-            Ok(Repository {
-                id,
-                ..repository.clone()
-            })
+            Ok(Repository { id, ..repository.clone() })
         })
         .await
 }
@@ -209,13 +166,9 @@ pub async fn update_repository(
             if tx.run(&REPOSITORY_SET_PUBLIC, &[&is_public, &repository.id])? == 0 {
                 return Err(gone(&repository));
             }
-            let subject =
-                Subject::new(&repository.ocid, &repository.name).with("isPublic", is_public);
+            let subject = Subject::new(&repository.ocid, &repository.name).with("isPublic", is_public);
             wharfinger_audit::record(tx, repository.tenancy_id, &origin, &subject)?;
-            Ok(Repository {
-                is_public,
-                ..repository.clone()
-            })
+            Ok(Repository { is_public, ..repository.clone() })
         })
         .await
 }
@@ -250,30 +203,16 @@ pub(crate) fn guard(tx: &mut Tx<'_>, repository: &Repository) -> Result<(), Erro
 }
 
 fn gone(repository: &Repository) -> Error {
-    Error::Iam(IamError::NotFound {
-        what: "repository",
-        name: repository.name.clone(),
-    })
+    Error::Iam(IamError::NotFound { what: "repository", name: repository.name.clone() })
 }
 
 /// A page of the tenancy's repositories that the principal may see, by name.
-pub async fn list_repositories(
-    ctx: &Ctx,
-    tenancy: &Tenancy,
-    page: &Page,
-) -> Result<Vec<Repository>, Error> {
+pub async fn list_repositories(ctx: &Ctx, tenancy: &Tenancy, page: &Page) -> Result<Vec<Repository>, Error> {
     let sees_all = ctx.allows(Permission::RepositoryInspect, Target::tenancy(tenancy.id));
-    let statement = if sees_all {
-        &REPOSITORIES_AFTER
-    } else {
-        &PUBLIC_REPOSITORIES_AFTER
-    };
+    let statement = if sees_all { &REPOSITORIES_AFTER } else { &PUBLIC_REPOSITORIES_AFTER };
     let after = page.last.as_deref().unwrap_or("");
     let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
-    Ok(ctx
-        .store()
-        .all(statement, &[&tenancy.id, &after, &limit])
-        .await?)
+    Ok(ctx.store().all(statement, &[&tenancy.id, &after, &limit]).await?)
 }
 
 /// A page of the image names in the principal's own tenancy that it may see. Nothing for one who is
@@ -286,18 +225,11 @@ pub async fn list_catalog(ctx: &Ctx, page: &Page) -> Result<Vec<String>, Error> 
         Principal::User(user) => tenancies::by_id(ctx.iam(), user.tenancy_id).await?,
     };
     let namespace = &tenancy.namespace;
-    let last = page.last.as_deref().map(|last| {
-        last.strip_prefix(&format!("{namespace}/"))
-            .unwrap_or(last)
-            .to_owned()
-    });
-    let page = Page {
-        limit: page.limit,
-        last,
-    };
+    let last = page
+        .last
+        .as_deref()
+        .map(|last| last.strip_prefix(&format!("{namespace}/")).unwrap_or(last).to_owned());
+    let page = Page { limit: page.limit, last };
     let repositories = list_repositories(ctx, &tenancy, &page).await?;
-    Ok(repositories
-        .into_iter()
-        .map(|repository| format!("{namespace}/{}", repository.name))
-        .collect())
+    Ok(repositories.into_iter().map(|repository| format!("{namespace}/{}", repository.name)).collect())
 }

@@ -47,10 +47,9 @@ impl Sessions {
     pub(crate) async fn lock(&self, uuid: &str) -> SessionGuard<'_> {
         let entry = {
             let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-            let entry = busy.entry(uuid.to_owned()).or_insert_with(|| Entry {
-                lock: Arc::default(),
-                latest: Arc::new(watch::Sender::new(0)),
-            });
+            let entry = busy
+                .entry(uuid.to_owned())
+                .or_insert_with(|| Entry { lock: Arc::default(), latest: Arc::new(watch::Sender::new(0)) });
             entry.clone()
         };
         let mut number = 0;
@@ -59,13 +58,7 @@ impl Sessions {
             number = *latest;
         });
         // Made before it has the lock: a request that goes away while it waits tidies up as well.
-        let mut session = SessionGuard {
-            sessions: self,
-            uuid: uuid.to_owned(),
-            entry,
-            number,
-            guard: None,
-        };
+        let mut session = SessionGuard { sessions: self, uuid: uuid.to_owned(), entry, number, guard: None };
         session.guard = Some(Arc::clone(&session.entry.lock).lock_owned().await);
         session
     }
@@ -98,10 +91,7 @@ impl Sessions {
 
     /// Forgets a session that has ended.
     pub(crate) fn forget(&self, uuid: &str) {
-        self.written
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(uuid);
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).remove(uuid);
     }
 }
 
@@ -117,16 +107,9 @@ impl SessionGuard<'_> {
 impl Drop for SessionGuard<'_> {
     fn drop(&mut self) {
         self.guard.take();
-        let mut busy = self
-            .sessions
-            .busy
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut busy = self.sessions.busy.lock().unwrap_or_else(PoisonError::into_inner);
         // The map's reference and this one are the last two when nobody waits.
-        if busy
-            .get(&self.uuid)
-            .is_some_and(|entry| Arc::strong_count(&entry.lock) == 2)
-        {
+        if busy.get(&self.uuid).is_some_and(|entry| Arc::strong_count(&entry.lock) == 2) {
             busy.remove(&self.uuid);
         }
     }

@@ -23,19 +23,11 @@ operations! {
 
 impl Registry {
     /// A page of the repository's tags in byte order.
-    pub async fn list_tags(
-        &self,
-        ctx: &Ctx,
-        image: &ImageName,
-        page: &Page,
-    ) -> Result<Vec<String>, Error> {
+    pub async fn list_tags(&self, ctx: &Ctx, image: &ImageName, page: &Page) -> Result<Vec<String>, Error> {
         let repository = repositories::find(ctx, image, ImageRight::Pull).await?;
         let after = page.last.as_deref().unwrap_or("");
         let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
-        Ok(ctx
-            .store()
-            .all(&TAGS_AFTER, &[&repository.id, &after, &limit])
-            .await?)
+        Ok(ctx.store().all(&TAGS_AFTER, &[&repository.id, &after, &limit]).await?)
     }
 
     /// Deletes a tag. The manifest and its other tags stay.
@@ -48,8 +40,7 @@ impl Registry {
                 if tx.run(&TAG_DELETE, &[&repository.id, &tag.as_str()])? == 0 {
                     return Err(Error::ManifestUnknown(Reference::Tag(tag.clone())));
                 }
-                let subject =
-                    Subject::new(&repository.ocid, &repository.name).with("tag", tag.as_str());
+                let subject = Subject::new(&repository.ocid, &repository.name).with("tag", tag.as_str());
                 wharfinger_audit::record(tx, repository.tenancy_id, &origin, &subject)?;
                 Ok(())
             })

@@ -92,14 +92,8 @@ impl Registry {
         ctx.store()
             .write(&START_UPLOAD, move |tx| {
                 repositories::guard(tx, &repository)?;
-                let args: &[&dyn wharfinger_metastore::Param] = &[
-                    &row_uuid,
-                    &repository.id,
-                    &object,
-                    &algorithm.as_str(),
-                    &state,
-                    &now,
-                ];
+                let args: &[&dyn wharfinger_metastore::Param] =
+                    &[&row_uuid, &repository.id, &object, &algorithm.as_str(), &state, &now];
                 tx.run(&UPLOAD_INSERT, args)?;
                 Ok::<_, Error>(())
             })
@@ -108,12 +102,7 @@ impl Registry {
     }
 
     /// How far a session came. Reads only: a request that a client may abandon changes nothing.
-    pub async fn get_upload(
-        &self,
-        ctx: &Ctx,
-        image: &ImageName,
-        uuid: &str,
-    ) -> Result<Upload, Error> {
+    pub async fn get_upload(&self, ctx: &Ctx, image: &ImageName, uuid: &str) -> Result<Upload, Error> {
         let (_, row, _session) = self.session(ctx, image, uuid).await?;
         let offset = row.offset()?;
         let held = match self.0.blobs.open(&row.object_id()?).await {
@@ -125,10 +114,7 @@ impl Registry {
         if held < offset {
             return Err(Error::UploadUnknown(row.uuid));
         }
-        Ok(Upload {
-            offset,
-            uuid: row.uuid,
-        })
+        Ok(Upload { offset, uuid: row.uuid })
     }
 
     /// Appends a body to a session. What came before a broken body stays.
@@ -148,10 +134,7 @@ impl Registry {
         let (mut receiver, received) = self.receive(ctx, &row, &session, range, body).await?;
         self.save_progress(ctx, &row, &mut receiver).await?;
         received?;
-        Ok(Upload {
-            offset: receiver.writer.offset(),
-            uuid: row.uuid,
-        })
+        Ok(Upload { offset: receiver.writer.offset(), uuid: row.uuid })
     }
 
     /// Appends the last body and makes the session a blob of the repository. A wrong digest ends the
@@ -182,9 +165,7 @@ impl Registry {
             self.end_session(ctx, &row).await?;
             return Err(error);
         }
-        let recorded = self
-            .record(ctx, &repository, Some(row.id), &object, size, digest)
-            .await;
+        let recorded = self.record(ctx, &repository, Some(row.id), &object, size, digest).await;
         if recorded.is_ok() {
             self.0.sessions.forget(uuid);
         }
@@ -206,18 +187,8 @@ impl Registry {
         let repository = repositories::find_or_create(ctx, image).await?;
         let object = ObjectId::fresh();
         let writer = self.0.blobs.create(&object).await?;
-        let mut receiver = Receiver {
-            writer,
-            hasher: Hasher::new(digest.algorithm()),
-        };
-        let received = receiver
-            .receive(
-                body,
-                &self.0.chunks,
-                &self.0.sessions,
-                std::future::pending(),
-            )
-            .await;
+        let mut receiver = Receiver { writer, hasher: Hasher::new(digest.algorithm()) };
+        let received = receiver.receive(body, &self.0.chunks, &self.0.sessions, std::future::pending()).await;
         let size = receiver.writer.offset();
         let sealed = match received {
             Ok(()) => self.seal(&object, receiver, digest).await,
@@ -227,17 +198,11 @@ impl Registry {
             self.discard(object);
             return Err(error);
         }
-        self.record(ctx, &repository, None, &object, size, digest)
-            .await
+        self.record(ctx, &repository, None, &object, size, digest).await
     }
 
     /// Ends a session and drops what it received.
-    pub async fn cancel_upload(
-        &self,
-        ctx: &Ctx,
-        image: &ImageName,
-        uuid: &str,
-    ) -> Result<(), Error> {
+    pub async fn cancel_upload(&self, ctx: &Ctx, image: &ImageName, uuid: &str) -> Result<(), Error> {
         let (_, row, _session) = self.session(ctx, image, uuid).await?;
         self.end_session(ctx, &row).await
     }
@@ -255,21 +220,14 @@ impl Registry {
             return Err(unknown());
         }
         let session = self.0.sessions.lock(uuid).await;
-        let row = ctx
-            .store()
-            .opt(&UPLOAD_BY_UUID, &[&uuid, &repository.id])
-            .await?;
+        let row = ctx.store().opt(&UPLOAD_BY_UUID, &[&uuid, &repository.id]).await?;
         Ok((repository, row.ok_or_else(unknown)?, session))
     }
 
     async fn end_session(&self, ctx: &Ctx, row: &UploadRow) -> Result<(), Error> {
         let id = row.id;
         self.0.sessions.forget(&row.uuid);
-        ctx.store()
-            .write(&CANCEL_UPLOAD, move |tx| {
-                Ok::<_, Error>(tx.run(&UPLOAD_DELETE, &[&id])?)
-            })
-            .await?;
+        ctx.store().write(&CANCEL_UPLOAD, move |tx| Ok::<_, Error>(tx.run(&UPLOAD_DELETE, &[&id])?)).await?;
         self.discard(row.object_id()?);
         Ok(())
     }
@@ -278,10 +236,7 @@ impl Registry {
     /// uploader whether the bytes were here before. What is not removed is an orphan, and harmless.
     fn discard(&self, object: ObjectId) {
         let blobs = Arc::clone(&self.0.blobs);
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "ends by itself; cut off, it leaves an orphan"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "ends by itself; cut off, it leaves an orphan")]
         tokio::spawn(async move {
             if let Err(error) = blobs.remove(&object).await {
                 tracing::warn!(%object, %error, "cannot remove an object that is not used");
@@ -289,12 +244,7 @@ impl Registry {
         });
     }
 
-    async fn save_progress(
-        &self,
-        ctx: &Ctx,
-        row: &UploadRow,
-        receiver: &mut Receiver,
-    ) -> Result<(), Error> {
+    async fn save_progress(&self, ctx: &Ctx, row: &UploadRow, receiver: &mut Receiver) -> Result<(), Error> {
         let (id, offset, state) = (row.id, receiver.writer.offset(), receiver.hasher.state());
         let offset_bytes = i64::try_from(offset).unwrap_or(i64::MAX);
         let saved = ctx.store().write(&SAVE_PROGRESS, move |tx| {
@@ -325,10 +275,7 @@ impl Registry {
         if let Some(range) = range
             && range.start != offset
         {
-            return Err(Error::UploadOffset {
-                start: range.start,
-                offset,
-            });
+            return Err(Error::UploadOffset { start: range.start, offset });
         }
         let object = row.object_id()?;
         let Some(hasher) = self.trusted_hasher(row, &object).await? else {
@@ -341,16 +288,13 @@ impl Registry {
             opened => opened?,
         };
         let mut receiver = Receiver { writer, hasher };
-        let received = receiver
-            .receive(body, &self.0.chunks, &self.0.sessions, session.superseded())
-            .await;
+        let received = receiver.receive(body, &self.0.chunks, &self.0.sessions, session.superseded()).await;
         let length = receiver.writer.offset().saturating_sub(offset);
         match (received, range) {
             // Nothing of a chunk that is not what it says is kept.
-            (Ok(()), Some(range)) if range.length != length => Err(Error::ChunkLength {
-                announced: range.length,
-                received: length,
-            }),
+            (Ok(()), Some(range)) if range.length != length => {
+                Err(Error::ChunkLength { announced: range.length, received: length })
+            }
             (received @ (Ok(()) | Err(Error::BodyBroken(_))), _) => Ok((receiver, received)),
             (Err(error), _) => Err(error),
         }
@@ -358,45 +302,29 @@ impl Registry {
 
     /// The session's hash up to its offset. What this process did not write itself is read again:
     /// the row's state may speak of bytes that a power cut took. `None` if it does.
-    async fn trusted_hasher(
-        &self,
-        row: &UploadRow,
-        object: &ObjectId,
-    ) -> Result<Option<Hasher>, Error> {
+    async fn trusted_hasher(&self, row: &UploadRow, object: &ObjectId) -> Result<Option<Hasher>, Error> {
         let (offset, hasher) = (row.offset()?, row.hasher()?);
         if self.0.sessions.wrote(&row.uuid, offset) {
             return Ok(Some(hasher));
         }
         match self.hash_object(object, offset, hasher.algorithm()).await {
             Ok(found) if found.state() == hasher.state() => Ok(Some(found)),
-            Ok(_) | Err(Error::Blobs(BlobError::NotFound { .. } | BlobError::Short { .. })) => {
-                Ok(None)
-            }
+            Ok(_) | Err(Error::Blobs(BlobError::NotFound { .. } | BlobError::Short { .. })) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     /// Checks the digest, then makes bytes and name durable.
-    async fn seal(
-        &self,
-        object: &ObjectId,
-        mut receiver: Receiver,
-        digest: &Digest,
-    ) -> Result<(), Error> {
+    async fn seal(&self, object: &ObjectId, mut receiver: Receiver, digest: &Digest) -> Result<(), Error> {
         let size = receiver.writer.offset();
         let computed = if receiver.hasher.algorithm() == digest.algorithm() {
             receiver.hasher.finish()
         } else {
             // Found needed only now; hashing twice while the bytes came in would cost every upload.
-            self.hash_object(object, size, digest.algorithm())
-                .await?
-                .finish()
+            self.hash_object(object, size, digest.algorithm()).await?.finish()
         };
         if computed != *digest {
-            return Err(Error::DigestMismatch {
-                given: digest.clone(),
-                computed,
-            });
+            return Err(Error::DigestMismatch { given: digest.clone(), computed });
         }
         Ok(receiver.writer.sync().await?)
     }
@@ -413,8 +341,7 @@ impl Registry {
         digest: &Digest,
     ) -> Result<(), Error> {
         let origin = ctx.origin();
-        let (repository, digest, own_object) =
-            (repository.clone(), digest.to_string(), object.to_string());
+        let (repository, digest, own_object) = (repository.clone(), digest.to_string(), object.to_string());
         let size_bytes = i64::try_from(size).unwrap_or(i64::MAX);
         let uses_ours = ctx
             .store()
@@ -425,14 +352,11 @@ impl Registry {
                 {
                     return Err(Error::UploadUnknown(digest.clone()));
                 }
-                tx.run(
-                    &BLOB_INSERT,
-                    &[&digest, &own_object, &size_bytes, &origin.at.0],
-                )?;
+                tx.run(&BLOB_INSERT, &[&digest, &own_object, &size_bytes, &origin.at.0])?;
                 let blob: BlobObject = tx.one(&BLOB_BY_DIGEST, &[&digest])?;
                 tx.run(&LINK_UPSERT, &[&repository.id, &blob.id, &origin.at.0])?;
-                let subject = Subject::new(&digest, &repository.name)
-                    .with("repository", repository.ocid.as_str());
+                let subject =
+                    Subject::new(&digest, &repository.name).with("repository", repository.ocid.as_str());
                 wharfinger_audit::record(tx, repository.tenancy_id, &origin, &subject)?;
                 Ok(blob.object == own_object)
             })
@@ -445,12 +369,7 @@ impl Registry {
     }
 
     /// Reads the first `size` bytes of an object.
-    async fn hash_object(
-        &self,
-        object: &ObjectId,
-        size: u64,
-        algorithm: Algorithm,
-    ) -> Result<Hasher, Error> {
+    async fn hash_object(&self, object: &ObjectId, size: u64, algorithm: Algorithm) -> Result<Hasher, Error> {
         let mut hasher = Hasher::new(algorithm);
         let mut bytes = self.0.blobs.open(object).await?.read(0..size);
         while let Some(part) = bytes.next().await {
@@ -466,18 +385,12 @@ impl UploadRow {
     }
 
     fn object_id(&self) -> Result<ObjectId, Error> {
-        self.object
-            .parse()
-            .map_err(|_| Error::UploadUnknown(self.uuid.clone()))
+        self.object.parse().map_err(|_| Error::UploadUnknown(self.uuid.clone()))
     }
 
     fn hasher(&self) -> Result<Hasher, Error> {
-        let algorithm = if self.algorithm == Algorithm::Sha512.as_str() {
-            Algorithm::Sha512
-        } else {
-            Algorithm::Sha256
-        };
-        Hasher::resume(algorithm, &self.hash_state)
-            .ok_or_else(|| Error::UploadUnknown(self.uuid.clone()))
+        let algorithm =
+            if self.algorithm == Algorithm::Sha512.as_str() { Algorithm::Sha512 } else { Algorithm::Sha256 };
+        Hasher::resume(algorithm, &self.hash_state).ok_or_else(|| Error::UploadUnknown(self.uuid.clone()))
     }
 }

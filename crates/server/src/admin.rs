@@ -123,11 +123,7 @@ enum Tenancy {
 }
 
 /// What must be encoded in a part of a URL (RFC 3986, section 2.3).
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// One call of `/api/v1/`.
 struct Call {
@@ -138,23 +134,13 @@ struct Call {
 }
 
 fn call(method: Method, segments: &[&str], body: Option<Value>) -> Call {
-    let path: String = segments
-        .iter()
-        .map(|part| format!("/{}", utf8_percent_encode(part, RESERVED)))
-        .collect();
-    Call {
-        method,
-        path: format!("/api/v1{path}"),
-        body,
-        is_list: false,
-    }
+    let path: String =
+        segments.iter().map(|part| format!("/{}", utf8_percent_encode(part, RESERVED))).collect();
+    Call { method, path: format!("/api/v1{path}"), body, is_list: false }
 }
 
 fn list(segments: &[&str]) -> Call {
-    Call {
-        is_list: true,
-        ..call(Method::GET, segments, None)
-    }
+    Call { is_list: true, ..call(Method::GET, segments, None) }
 }
 
 impl Resource {
@@ -164,11 +150,9 @@ impl Resource {
                 call(Method::POST, &["users"], Some(json!({ "name": name })))
             }
             Resource::User(User::List) => list(&["users"]),
-            Resource::User(User::Update { name, active }) => call(
-                Method::PATCH,
-                &["users", name],
-                Some(json!({ "isActive": active })),
-            ),
+            Resource::User(User::Update { name, active }) => {
+                call(Method::PATCH, &["users", name], Some(json!({ "isActive": active })))
+            }
             Resource::User(User::Delete { name }) => call(Method::DELETE, &["users", name], None),
             Resource::Group(Group::Create { name }) => {
                 call(Method::POST, &["groups"], Some(json!({ "name": name })))
@@ -194,19 +178,15 @@ impl Resource {
                 Some(json!({ "displayName": name, "isPublic": public })),
             ),
             Resource::Repository(Repository::List) => list(&["repositories"]),
-            Resource::Repository(Repository::Update { name, public }) => call(
-                Method::PATCH,
-                &["repositories", name],
-                Some(json!({ "isPublic": public })),
-            ),
+            Resource::Repository(Repository::Update { name, public }) => {
+                call(Method::PATCH, &["repositories", name], Some(json!({ "isPublic": public })))
+            }
             Resource::Repository(Repository::Delete { name }) => {
                 call(Method::DELETE, &["repositories", name], None)
             }
-            Resource::Tenancy(Tenancy::Create { name, namespace }) => call(
-                Method::POST,
-                &["tenancies"],
-                Some(json!({ "name": name, "namespace": namespace })),
-            ),
+            Resource::Tenancy(Tenancy::Create { name, namespace }) => {
+                call(Method::POST, &["tenancies"], Some(json!({ "name": name, "namespace": namespace })))
+            }
         }
     }
 }
@@ -248,19 +228,15 @@ async fn perform(socket: &Path, call: &Call, tenancy: Option<&str>) -> anyhow::R
 
 async fn send(socket: &Path, call: &Call, target: &str) -> anyhow::Result<(Value, Option<String>)> {
     let stream = UnixStream::connect(socket).await.with_context(|| {
-        format!("no server answers on {}: start `wharfinger serve`, or name its data directory with --data-dir", socket.display())
+        format!(
+            "no server answers on {}: start `wharfinger serve`, or name its data directory with --data-dir",
+            socket.display()
+        )
     })?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "drives the one connection, and ends with this program"
-    )]
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    #[expect(clippy::disallowed_methods, reason = "drives the one connection, and ends with this program")]
     tokio::spawn(connection);
-    let body = call
-        .body
-        .as_ref()
-        .map_or_else(String::new, Value::to_string);
+    let body = call.body.as_ref().map_or_else(String::new, Value::to_string);
     let request = Request::builder()
         .method(call.method.clone())
         .uri(target)
@@ -269,18 +245,12 @@ async fn send(socket: &Path, call: &Call, target: &str) -> anyhow::Result<(Value
         .body(Body::from(body))?;
     let response = sender.send_request(request).await?;
     let status = response.status();
-    let next = response
-        .headers()
-        .get("opc-next-page")
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned);
+    let next =
+        response.headers().get("opc-next-page").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let body = response.into_body().collect().await?.to_bytes();
     let value: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     if status != StatusCode::OK {
-        let message = value
-            .get("message")
-            .and_then(Value::as_str)
-            .unwrap_or("the server gave no reason");
+        let message = value.get("message").and_then(Value::as_str).unwrap_or("the server gave no reason");
         bail!("{message} ({status})");
     }
     Ok((value, next))

@@ -26,16 +26,10 @@ impl DataDir {
         let shown = path.display();
         // Whatever is made from here on is the owner's alone: keys, database, objects, socket.
         rustix::process::umask(Mode::RWXG | Mode::RWXO);
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .with_context(|| {
-                format!("cannot make the data directory {shown}: choose another with --data-dir")
-            })?;
-        let path = path
-            .canonicalize()
-            .with_context(|| format!("cannot open the data directory {shown}"))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(|| {
+            format!("cannot make the data directory {shown}: choose another with --data-dir")
+        })?;
+        let path = path.canonicalize().with_context(|| format!("cannot open the data directory {shown}"))?;
         let mode = std::fs::metadata(&path)?.permissions().mode();
         if mode & 0o022 != 0 {
             bail!(
@@ -70,12 +64,8 @@ impl DataDir {
     /// Writes a file that only the owner may read, durably: its bytes and its name are synced.
     pub(crate) fn write_private(&self, name: &str, text: &str) -> std::io::Result<()> {
         let unfinished = self.join(&format!("{name}.new"));
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .mode(0o600)
-            .open(&unfinished)?;
+        let mut file =
+            OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&unfinished)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         // Renamed when whole: nobody reads half of it.

@@ -35,25 +35,15 @@ pub(crate) struct Incoming {
 
 /// The wall clock; the only place that reads it.
 pub(crate) fn now() -> Timestamp {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the clock that everybody else is handed"
-    )]
-    let since_epoch = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that everybody else is handed")]
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// A context for what the program does by itself.
 pub(crate) fn own_request() -> wharfinger_iam::Request {
     let id = uuid::Uuid::new_v4().simple().to_string();
-    wharfinger_iam::Request {
-        id,
-        now: now(),
-        client_address: None,
-        listener: Listener::ControlSocket,
-    }
+    wharfinger_iam::Request { id, now: now(), client_address: None, listener: Listener::ControlSocket }
 }
 
 impl Incoming {
@@ -112,23 +102,15 @@ impl Incoming {
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
-        self.trusted_proxies
-            .iter()
-            .any(|network| network.0.contains(&address))
+        self.trusted_proxies.iter().any(|network| network.0.contains(&address))
     }
 
     /// The right-most address of `X-Forwarded-For` that is no proxy of ours: what stands left of it
     /// is the client's own claim.
     fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut address = peer;
-        let values = headers
-            .get_all("x-forwarded-for")
-            .iter()
-            .filter_map(|value| value.to_str().ok());
-        let hops: Vec<&str> = values
-            .flat_map(|value| value.split(','))
-            .map(str::trim)
-            .collect();
+        let values = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+        let hops: Vec<&str> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
         for hop in hops.iter().rev() {
             if !self.trusts(address) {
                 break;
@@ -149,10 +131,7 @@ impl Incoming {
                 .filter(|host| is_authority(host))
         };
         let forwarded_host = header("x-forwarded-host").filter(|_| is_proxied);
-        let scheme = request
-            .headers()
-            .get("x-forwarded-proto")
-            .and_then(|value| value.to_str().ok());
+        let scheme = request.headers().get("x-forwarded-proto").and_then(|value| value.to_str().ok());
         let scheme = scheme.filter(|scheme| is_proxied && matches!(*scheme, "http" | "https"));
         let host = forwarded_host.or_else(|| header(header::HOST.as_str()));
         match (host, &self.public_url) {
@@ -160,14 +139,7 @@ impl Incoming {
                 format!("{}://{host}", scheme.unwrap_or("https"))
             }
             (_, Some(public_url)) if self.is_behind_proxy => public_url.clone(),
-            (Some(host), _) => format!(
-                "{}://{host}",
-                if self.is_behind_proxy {
-                    "https"
-                } else {
-                    "http"
-                }
-            ),
+            (Some(host), _) => format!("{}://{host}", if self.is_behind_proxy { "https" } else { "http" }),
             (None, Some(public_url)) => public_url.clone(),
             (None, None) => String::new(),
         }
@@ -180,8 +152,7 @@ fn is_read(method: &Method) -> bool {
 
 /// What may stand in a URL as host and port; anything else would let a request write our headers.
 fn is_authority(text: &str) -> bool {
-    let is_allowed = |byte: u8| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']' | b'_')
-    };
+    let is_allowed =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']' | b'_');
     !text.is_empty() && text.len() <= 255 && text.bytes().all(is_allowed)
 }

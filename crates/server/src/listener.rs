@@ -58,10 +58,7 @@ pub(crate) async fn serve(
     loop {
         let next = async {
             // The semaphore is never closed.
-            let permit = Arc::clone(&permits)
-                .acquire_owned()
-                .await
-                .map_err(std::io::Error::other)?;
+            let permit = Arc::clone(&permits).acquire_owned().await.map_err(std::io::Error::other)?;
             Ok((permit, accept(&socket).await?))
         };
         let accepted: std::io::Result<_> = tokio::select! {
@@ -81,9 +78,7 @@ pub(crate) async fn serve(
             let incoming = Arc::clone(&service_incoming);
             async move {
                 Ok::<_, std::convert::Infallible>(
-                    incoming
-                        .answer(peer, request.map(axum::body::Body::new))
-                        .await,
+                    incoming.answer(peer, request.map(axum::body::Body::new)).await,
                 )
             }
         });
@@ -94,10 +89,7 @@ pub(crate) async fn serve(
             .serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         let metrics = Arc::clone(&incoming.metrics);
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "ends with its connection, which `graceful` watches"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "ends with its connection, which `graceful` watches")]
         tokio::spawn(async move {
             metrics.connections.inc();
             if let Err(error) = connection.await {

@@ -13,9 +13,7 @@ pub(crate) fn print(value: &Value, output: Output) {
         (Output::Table, Value::Array(rows)) => columns(rows),
         (Output::Table, Value::Object(fields)) => {
             let width = fields.keys().map(String::len).max().unwrap_or(0);
-            let lines = fields
-                .iter()
-                .map(|(name, value)| format!("{name:width$}  {}", cell(value)));
+            let lines = fields.iter().map(|(name, value)| format!("{name:width$}  {}", cell(value)));
             lines.collect::<Vec<_>>().join("\n")
         }
         (Output::Table, value) => cell(value),
@@ -39,27 +37,15 @@ fn columns(rows: &[Value]) -> String {
     };
     let names: Vec<&String> = first.keys().collect();
     let line = |row: &Value| {
-        names
-            .iter()
-            .map(|name| row.get(name.as_str()).map_or_else(String::new, cell))
-            .collect()
+        names.iter().map(|name| row.get(name.as_str()).map_or_else(String::new, cell)).collect()
     };
     let mut table: Vec<Vec<String>> = vec![names.iter().map(|name| (*name).clone()).collect()];
     table.extend(rows.iter().map(line));
-    let width = |column: usize| {
-        table
-            .iter()
-            .filter_map(|row| row.get(column))
-            .map(String::len)
-            .max()
-            .unwrap_or(0)
-    };
+    let width =
+        |column: usize| table.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..names.len()).map(width).collect();
     let lines = table.iter().map(|row| {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     });
     lines.collect::<Vec<_>>().join("\n")

@@ -58,9 +58,8 @@ async fn serve(data_dir: &Path, settings: Settings) -> anyhow::Result<()> {
     let listener = bind(settings.server.listen.0, "server.listen").await?;
     let management = bind_management(settings.management.listen).await?;
     let store = open_store(&data_dir, &settings).await?;
-    let blobs = FileStore::open(&data_dir.join("objects"))
-        .await
-        .context("cannot open the object directory")?;
+    let blobs =
+        FileStore::open(&data_dir.join("objects")).await.context("cannot open the object directory")?;
     let iam = Iam::new(store.clone(), settings.tokens.lifetime.0);
     let founding = bootstrap(&iam, &data_dir, &settings).await?;
 
@@ -68,12 +67,9 @@ async fn serve(data_dir: &Path, settings: Settings) -> anyhow::Result<()> {
     let (stop, stopping) = watch::channel(false);
     let health = health_router(iam.clone(), stopping.clone());
     let registry = Registry::new(Arc::new(blobs), settings.registry.sparse());
-    let router = wharfinger_api_distribution::router(Distribution {
-        iam: iam.clone(),
-        registry,
-    })
-    .merge(wharfinger_api_control::router(iam))
-    .merge(health.clone());
+    let router = wharfinger_api_distribution::router(Distribution { iam: iam.clone(), registry })
+        .merge(wharfinger_api_control::router(iam))
+        .merge(health.clone());
     let incoming = Arc::new(Incoming {
         router,
         metrics: Arc::clone(&metrics),
@@ -84,10 +80,7 @@ async fn serve(data_dir: &Path, settings: Settings) -> anyhow::Result<()> {
     });
     let control = bind_control(&data_dir)?;
     let listen = listener.local_addr()?;
-    let management_address = management
-        .as_ref()
-        .map(TcpListener::local_addr)
-        .transpose()?;
+    let management_address = management.as_ref().map(TcpListener::local_addr).transpose()?;
 
     let limit = listener::connection_limit(open_files);
     let mut tasks = tokio::task::JoinSet::new();
@@ -98,10 +91,9 @@ async fn serve(data_dir: &Path, settings: Settings) -> anyhow::Result<()> {
         tasks.spawn(listener::serve(Socket::Network(management), incoming, limit, stopping.clone()));
     }
 
-    let addresses = json!({ "listen": listen.to_string(), "management": management_address.map(|a| a.to_string()) });
-    data_dir
-        .write_private(ADDRESSES, &addresses.to_string())
-        .context("cannot write addresses.json")?;
+    let addresses =
+        json!({ "listen": listen.to_string(), "management": management_address.map(|a| a.to_string()) });
+    data_dir.write_private(ADDRESSES, &addresses.to_string()).context("cannot write addresses.json")?;
     greet(&data_dir, listen, founding.as_ref());
     tracing::info!(%listen, data_dir = %data_dir.path().display(), engine = ?store.engine(), "ready");
 
@@ -109,9 +101,7 @@ async fn serve(data_dir: &Path, settings: Settings) -> anyhow::Result<()> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tracing::info!(
-        "stopping: no new connections, waiting for transfers; a second signal ends at once"
-    );
+    tracing::info!("stopping: no new connections, waiting for transfers; a second signal ends at once");
     data_dir.remove(ADDRESSES);
     data_dir.remove("control.sock");
     let _ = stop.send(true);
@@ -134,7 +124,9 @@ async fn serve(data_dir: &Path, settings: Settings) -> anyhow::Result<()> {
 
 async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
     let bound = TcpListener::bind(address).await;
-    bound.with_context(|| format!("cannot listen on {address} ({setting}): choose another address or end what holds the port"))
+    bound.with_context(|| {
+        format!("cannot listen on {address} ({setting}): choose another address or end what holds the port")
+    })
 }
 
 async fn bind_management(setting: Option<OptionalAddress>) -> anyhow::Result<Option<TcpListener>> {
@@ -159,16 +151,10 @@ async fn open_store(data_dir: &DataDir, settings: &Settings) -> anyhow::Result<S
             .with_context(|| format!("cannot open the database {}", path.display()));
     }
     let location = Location::Postgres(settings.database.url.clone());
-    Store::open(&location)
-        .await
-        .context("cannot open the PostgreSQL database of database.url")
+    Store::open(&location).await.context("cannot open the PostgreSQL database of database.url")
 }
 
-async fn bootstrap(
-    iam: &Iam,
-    data_dir: &DataDir,
-    settings: &Settings,
-) -> anyhow::Result<Option<Founding>> {
+async fn bootstrap(iam: &Iam, data_dir: &DataDir, settings: &Settings) -> anyhow::Result<Option<Founding>> {
     let tenancy = &settings.tenancy;
     let founding = FoundingSettings {
         namespace: tenancy.namespace.as_deref().map(str::parse).transpose()?,
@@ -214,9 +200,7 @@ fn raise_open_files() -> usize {
     }
     getrlimit(Resource::Nofile)
         .current
-        .map_or(usize::MAX, |limit| {
-            usize::try_from(limit).unwrap_or(usize::MAX)
-        })
+        .map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 /// `/healthz`: the process answers. `/readyz`: it takes requests and its database answers.
@@ -231,17 +215,12 @@ fn health_router(iam: Iam, stopping: watch::Receiver<bool>) -> Router {
                 Ok(_) => (StatusCode::OK, "ready\n"),
                 Err(error) => {
                     tracing::warn!(%error, "not ready: the database does not answer");
-                    (
-                        StatusCode::SERVICE_UNAVAILABLE,
-                        "the database does not answer\n",
-                    )
+                    (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n")
                 }
             }
         }
     };
-    Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
+    Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready))
 }
 
 fn management_incoming(health: Router, metrics: Arc<Metrics>) -> Arc<Incoming> {

@@ -30,12 +30,7 @@ struct Key {
 }
 
 const fn key(name: &'static str, kind: Kind, default: &'static str, meaning: &'static str) -> Key {
-    Key {
-        name,
-        kind,
-        default,
-        meaning,
-    }
+    Key { name, kind, default, meaning }
 }
 
 /// Every setting, in the order of the reference page.
@@ -82,24 +77,14 @@ const KEYS: &[Key] = &[
         "random",
         "Namespace of the tenancy that is founded at the first start. Read then only.",
     ),
-    key(
-        "tenancy.id",
-        Kind::Text,
-        "random",
-        "OCID of that tenancy. Read at the first start only.",
-    ),
+    key("tenancy.id", Kind::Text, "random", "OCID of that tenancy. Read at the first start only."),
     key(
         "tenancy.region",
         Kind::Text,
         "local-1",
         "Region identifier of that tenancy. Read at the first start only.",
     ),
-    key(
-        "tenancy.region_key",
-        Kind::Text,
-        "LCL",
-        "Region key of that tenancy. Read at the first start only.",
-    ),
+    key("tenancy.region_key", Kind::Text, "LCL", "Region key of that tenancy. Read at the first start only."),
     key(
         "registry.create_on_first_push",
         Kind::Bool,
@@ -112,12 +97,7 @@ const KEYS: &[Key] = &[
         "false",
         "Whether an image or index may be pushed without all of its layers or entries.",
     ),
-    key(
-        "tokens.lifetime",
-        Kind::Text,
-        "1h",
-        "How long a registry token is good; at least `60s`.",
-    ),
+    key("tokens.lifetime", Kind::Text, "1h", "How long a registry token is good; at least `60s`."),
     key(
         "log.filter",
         Kind::Text,
@@ -129,19 +109,10 @@ const KEYS: &[Key] = &[
 /// The table of settings, for `serve --help` and the reference page.
 pub(crate) fn reference() -> String {
     let default = |key: &Key| {
-        if key.default.is_empty() {
-            "unset".to_owned()
-        } else {
-            format!("`{}`", key.default)
-        }
+        if key.default.is_empty() { "unset".to_owned() } else { format!("`{}`", key.default) }
     };
-    let rows = KEYS
-        .iter()
-        .map(|key| format!("| `{}` | {} | {} |\n", key.name, default(key), key.meaning));
-    format!(
-        "| key | default | meaning |\n|---|---|---|\n{}",
-        rows.collect::<String>()
-    )
+    let rows = KEYS.iter().map(|key| format!("| `{}` | {} | {} |\n", key.name, default(key), key.meaning));
+    format!("| key | default | meaning |\n|---|---|---|\n{}", rows.collect::<String>())
 }
 
 /// The settings as the program uses them.
@@ -213,12 +184,7 @@ pub(crate) struct Tenancy {
 
 impl Default for Tenancy {
     fn default() -> Tenancy {
-        Tenancy {
-            namespace: None,
-            id: None,
-            region: "local-1".into(),
-            region_key: "LCL".into(),
-        }
+        Tenancy { namespace: None, id: None, region: "local-1".into(), region_key: "LCL".into() }
     }
 }
 
@@ -241,10 +207,7 @@ impl Registry {
 
 impl Default for Registry {
     fn default() -> Registry {
-        Registry {
-            create_on_first_push: true,
-            allow_sparse_manifests: false,
-        }
+        Registry { create_on_first_push: true, allow_sparse_manifests: false }
     }
 }
 
@@ -256,9 +219,7 @@ pub(crate) struct Tokens {
 
 impl Default for Tokens {
     fn default() -> Tokens {
-        Tokens {
-            lifetime: Seconds(3600),
-        }
+        Tokens { lifetime: Seconds(3600) }
     }
 }
 
@@ -270,9 +231,7 @@ pub(crate) struct Log {
 
 impl Default for Log {
     fn default() -> Log {
-        Log {
-            filter: "info".into(),
-        }
+        Log { filter: "info".into() }
     }
 }
 
@@ -283,13 +242,9 @@ pub(crate) struct Network(pub(crate) IpNet);
 impl<'de> Deserialize<'de> for Network {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let network = text
-            .parse::<IpNet>()
-            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         network.map(Network).map_err(|_| {
-            D::Error::custom(format!(
-                "`{text}` is neither an address nor a CIDR such as `10.0.0.0/8`"
-            ))
+            D::Error::custom(format!("`{text}` is neither an address nor a CIDR such as `10.0.0.0/8`"))
         })
     }
 }
@@ -311,9 +266,7 @@ impl std::str::FromStr for Address {
 
 impl<'de> Deserialize<'de> for Address {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
@@ -368,9 +321,7 @@ impl<'de> Deserialize<'de> for Seconds {
             number.checked_mul(*factor).filter(|seconds| *seconds >= 0)
         });
         parsed.map(Seconds).ok_or_else(|| {
-            D::Error::custom(format!(
-                "`{text}` is not a duration such as `90s`, `15m`, `48h` or `7d`"
-            ))
+            D::Error::custom(format!("`{text}` is not a duration such as `90s`, `15m`, `48h` or `7d`"))
         })
     }
 }
@@ -385,8 +336,7 @@ pub(crate) fn load(file: Option<&Path>, listen: Option<&str>) -> anyhow::Result<
         None => String::new(),
     };
     // Others' variables need not be text.
-    let variables =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
     let variables = variables.filter(|(name, _)| name.starts_with(PREFIX));
     let variables = variables.map(|(name, value)| (name, value.to_string_lossy().into_owned()));
     let name = file.map_or_else(String::new, |file| file.display().to_string());
@@ -400,24 +350,19 @@ fn resolve(
     listen: Option<&str>,
 ) -> anyhow::Result<Settings> {
     // The first reading is for its errors, which name the line.
-    toml::from_str::<Settings>(text)
-        .with_context(|| format!("the settings file {file} is not valid"))?;
+    toml::from_str::<Settings>(text).with_context(|| format!("the settings file {file} is not valid"))?;
     let mut table: Table = toml::from_str(text)?;
     for (variable, value) in variables {
         let (name, value) = match variable.strip_suffix("_FILE") {
             Some(name) => {
                 let read = std::fs::read_to_string(&value);
-                let read = read.with_context(|| {
-                    format!("cannot read the file that {variable} names, `{value}`")
-                })?;
+                let read =
+                    read.with_context(|| format!("cannot read the file that {variable} names, `{value}`"))?;
                 (name, read.trim_end().to_owned())
             }
             None => (variable.as_str(), value),
         };
-        let path = name
-            .trim_start_matches(PREFIX)
-            .to_ascii_lowercase()
-            .replace("__", ".");
+        let path = name.trim_start_matches(PREFIX).to_ascii_lowercase().replace("__", ".");
         let Some(key) = KEYS.iter().find(|key| key.name == path) else {
             bail!("the environment variable {variable} is no setting: there is no key `{path}`");
         };
@@ -430,9 +375,7 @@ fn resolve(
     let mut settings = Settings::deserialize(table)?;
     if let Some(listen) = listen {
         let address: Result<Address, String> = listen.parse();
-        settings.server.listen = address
-            .map_err(anyhow::Error::msg)
-            .context("--listen is not valid")?;
+        settings.server.listen = address.map_err(anyhow::Error::msg).context("--listen is not valid")?;
     }
     check(&settings)?;
     Ok(settings)
@@ -443,21 +386,14 @@ fn set(table: &mut Table, key: &Key, text: &str) {
         return;
     };
     let value = match key.kind {
-        Kind::Bool => text
-            .parse()
-            .map_or_else(|_| Value::String(text.to_owned()), Value::Boolean),
+        Kind::Bool => text.parse().map_or_else(|_| Value::String(text.to_owned()), Value::Boolean),
         Kind::Text => Value::String(text.to_owned()),
         Kind::List => {
-            let parts = text
-                .split(',')
-                .map(str::trim)
-                .filter(|part| !part.is_empty());
+            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
             Value::Array(parts.map(|part| Value::String(part.to_owned())).collect())
         }
     };
-    let section = table
-        .entry(section)
-        .or_insert_with(|| Value::Table(Table::new()));
+    let section = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
     if let Value::Table(section) = section {
         section.insert(name.to_owned(), value);
     }
@@ -472,25 +408,17 @@ fn check(settings: &Settings) -> anyhow::Result<()> {
         );
     }
     if settings.tokens.lifetime.0 < 60 {
-        bail!(
-            "tokens.lifetime is {}s: clients assume at least 60s",
-            settings.tokens.lifetime.0
-        );
+        bail!("tokens.lifetime is {}s: clients assume at least 60s", settings.tokens.lifetime.0);
     }
     if let Some(namespace) = &settings.tenancy.namespace {
-        namespace
-            .parse::<wharfinger_types::Namespace>()
-            .context("tenancy.namespace is not valid")?;
+        namespace.parse::<wharfinger_types::Namespace>().context("tenancy.namespace is not valid")?;
     }
     if let Some(id) = &settings.tenancy.id {
-        id.parse::<wharfinger_types::Ocid>()
-            .context("tenancy.id is not valid")?;
+        id.parse::<wharfinger_types::Ocid>().context("tenancy.id is not valid")?;
     }
     let url = &settings.database.url;
     if !url.is_empty() && !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        bail!(
-            "database.url must start with postgres://, or be empty for SQLite in the data directory"
-        );
+        bail!("database.url must start with postgres://, or be empty for SQLite in the data directory");
     }
     Ok(())
 }
@@ -500,9 +428,7 @@ mod tests {
     use super::*;
 
     fn resolve(text: &str, variables: &[(&str, &str)]) -> anyhow::Result<Settings> {
-        let variables = variables
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         super::resolve("test.toml", text, variables, None)
     }
 
@@ -513,10 +439,7 @@ mod tests {
     #[test]
     fn an_unknown_key_is_refused_with_its_line() {
         let message = refusal("[server]\nlisten = \"127.0.0.1:1\"\nlistten = 1\n", &[]);
-        assert!(
-            message.contains("line 3") && message.contains("listten"),
-            "{message}"
-        );
+        assert!(message.contains("line 3") && message.contains("listten"), "{message}");
         let message = refusal("", &[("WHARFINGER__SERVER__LISTTEN", "x")]);
         assert!(message.contains("WHARFINGER__SERVER__LISTTEN"), "{message}");
     }
@@ -567,17 +490,10 @@ mod tests {
                 _ if key.kind == Kind::Bool => "true",
                 _ => "",
             };
-            let variable = format!(
-                "{PREFIX}{}",
-                key.name.replace('.', "__").to_ascii_uppercase()
-            );
+            let variable = format!("{PREFIX}{}", key.name.replace('.', "__").to_ascii_uppercase());
             resolve("", &[(&variable, value)]).unwrap();
         }
         let page = include_str!("../../../docs/configuration.md");
-        assert!(
-            page.contains(&reference()),
-            "docs/configuration.md must hold this table:\n{}",
-            reference()
-        );
+        assert!(page.contains(&reference()), "docs/configuration.md must hold this table:\n{}", reference());
     }
 }

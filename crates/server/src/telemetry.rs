@@ -14,11 +14,8 @@ use tracing_subscriber::EnvFilter;
 
 /// Starts logging to standard error: text on a terminal, JSON lines elsewhere.
 pub(crate) fn start_logging(filter: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter)
-        .with_context(|| format!("log.filter `{filter}` is not valid"))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let filter = EnvFilter::try_new(filter).with_context(|| format!("log.filter `{filter}` is not valid"))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         builder.init();
     } else {
@@ -59,32 +56,19 @@ impl Metrics {
         let durations: Family<_, Histogram> = Family::new_with_constructor(request_seconds);
         let (requests, connections) = (Family::default(), Gauge::default());
         let mut registry = Registry::with_prefix("wharfinger");
-        registry.register(
-            "requests",
-            "Requests answered, by operation and status",
-            requests.clone(),
-        );
+        registry.register("requests", "Requests answered, by operation and status", requests.clone());
         registry.register(
             "request_duration_seconds",
             "Time from a request's head to the answer's head, by operation",
             durations.clone(),
         );
         registry.register("connections", "Open connections", connections.clone());
-        Metrics {
-            registry,
-            requests,
-            durations,
-            connections,
-        }
+        Metrics { registry, requests, durations, connections }
     }
 
     pub(crate) fn answered(&self, operation: &'static str, status: u16, took: Duration) {
-        self.requests
-            .get_or_create(&RequestLabels { operation, status })
-            .inc();
-        self.durations
-            .get_or_create(&OperationLabel { operation })
-            .observe(took.as_secs_f64());
+        self.requests.get_or_create(&RequestLabels { operation, status }).inc();
+        self.durations.get_or_create(&OperationLabel { operation }).observe(took.as_secs_f64());
     }
 
     /// All of them in the OpenMetrics text format.

@@ -20,12 +20,10 @@ impl TempDir {
     pub fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path =
-            std::env::temp_dir().join(format!("wharfinger-test-{}-{count}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("wharfinger-test-{}-{count}", std::process::id()));
         // Left by an earlier process of the same id that was killed.
         let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path)
-            .unwrap_or_else(|error| panic!("cannot make {}: {error}", path.display()));
+        fs::create_dir(&path).unwrap_or_else(|error| panic!("cannot make {}: {error}", path.display()));
         Self { path }
     }
 

@@ -22,21 +22,14 @@ pub async fn open(engine: EngineKind) -> TestStore {
     let (location, directory) = match engine {
         EngineKind::Sqlite => {
             let directory = TempDir::new();
-            (
-                Location::Sqlite(directory.path().join("metadata.db")),
-                Some(directory),
-            )
+            (Location::Sqlite(directory.path().join("metadata.db")), Some(directory))
         }
         EngineKind::Postgres => (Location::Postgres(postgres::database()), None),
     };
     let store = Store::open(&location)
         .await
         .unwrap_or_else(|error| panic!("cannot open a store on {engine:?}: {error:?}"));
-    TestStore {
-        store,
-        location,
-        _directory: directory,
-    }
+    TestStore { store, location, _directory: directory }
 }
 
 /// Runs each function as `name::sqlite` and `name::postgres`, with a fresh store that is closed

@@ -36,10 +36,7 @@ impl Client {
     /// A client without credentials.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
-        Self {
-            address,
-            authorization: None,
-        }
+        Self { address, authorization: None }
     }
 
     /// The same with a user name and a password.
@@ -58,10 +55,7 @@ impl Client {
     /// The same for a server that moved to another address.
     #[must_use]
     pub fn at(&self, address: SocketAddr) -> Self {
-        Self {
-            address,
-            ..self.clone()
-        }
+        Self { address, ..self.clone() }
     }
 
     /// The value of the `Authorization` header.
@@ -71,10 +65,7 @@ impl Client {
     }
 
     fn with_authorization(&self, value: String) -> Self {
-        Self {
-            authorization: Some(value),
-            ..self.clone()
-        }
+        Self { authorization: Some(value), ..self.clone() }
     }
 
     /// Sends one request and reads the answer to its end.
@@ -88,8 +79,7 @@ impl Client {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Result<Response<Bytes>> {
-        self.stream(method, target, headers, Full::new(body.into()))
-            .await
+        self.stream(method, target, headers, Full::new(body.into())).await
     }
 
     /// As [`Client::send`], with a body that is made while it is sent.
@@ -119,8 +109,7 @@ impl Client {
         }
         let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let exchange = async {
             let response = sender.send_request(request.body(body)?).await?;
             let (parts, body) = response.into_parts();
@@ -171,10 +160,7 @@ impl Client {
     /// # Errors
     /// If the token endpoint answers anything but 200.
     pub async fn token(&self, scopes: &[&str]) -> Result<String> {
-        let query: String = scopes
-            .iter()
-            .map(|scope| format!("&scope={scope}"))
-            .collect();
+        let query: String = scopes.iter().map(|scope| format!("&scope={scope}")).collect();
         let target = format!("/20180419/docker/token?service=wharfinger{query}");
         let answer = expect(self.get(&target).await?, StatusCode::OK)?;
         let body: Value = serde_json::from_slice(answer.body())?;
@@ -221,9 +207,7 @@ impl Client {
     ) -> Result<String> {
         let target = format!("/v2/{image}/manifests/{reference}");
         let headers = [("content-type", media_type)];
-        let answer = self
-            .send("PUT", &target, &headers, manifest.clone())
-            .await?;
+        let answer = self.send("PUT", &target, &headers, manifest.clone()).await?;
         expect(answer, StatusCode::CREATED)?;
         Ok(digest(manifest))
     }
@@ -237,8 +221,7 @@ impl Client {
         self.push_blob(image, &config).await?;
         self.push_blob(image, layer).await?;
         let manifest = image_manifest(&config, &[layer]);
-        self.put_manifest(image, tag, IMAGE_MANIFEST, &manifest)
-            .await?;
+        self.put_manifest(image, tag, IMAGE_MANIFEST, &manifest).await?;
         Ok(manifest)
     }
 }
@@ -275,10 +258,7 @@ pub fn expect(answer: Response<Bytes>, status: StatusCode) -> Result<Response<By
 /// A header's value; empty if it is missing.
 #[must_use]
 pub fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
-    headers
-        .get(name)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or("")
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
 }
 
 /// `sha256:…` of the bytes, by a library that is not the product's code.
@@ -290,11 +270,7 @@ pub fn digest(bytes: &[u8]) -> String {
 /// `sha256:…` of what a hasher took in.
 #[must_use]
 pub fn name_digest(hasher: Sha256) -> String {
-    let hex: String = hasher
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hex: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
 }
 
@@ -307,10 +283,7 @@ pub fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
 /// An image manifest with this configuration and these layers.
 #[must_use]
 pub fn image_manifest(config: &[u8], layers: &[&Bytes]) -> Bytes {
-    let layers: Vec<Value> = layers
-        .iter()
-        .map(|layer| descriptor(LAYER, layer))
-        .collect();
+    let layers: Vec<Value> = layers.iter().map(|layer| descriptor(LAYER, layer)).collect();
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": IMAGE_MANIFEST,

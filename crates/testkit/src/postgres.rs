@@ -17,8 +17,7 @@ use ::postgres::{Client, NoTls};
 const DIRECTORY_PREFIX: &str = "wharfinger-postgres-";
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Sorts unlike bytes do, so that a column without COLLATE "C" fails a test.
-const DATABASE_OPTIONS: &str =
-    "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US' ENCODING 'UTF8'";
+const DATABASE_OPTIONS: &str = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US' ENCODING 'UTF8'";
 
 /// The URL of a new, empty database.
 ///
@@ -43,15 +42,9 @@ pub fn database() -> String {
         Mutex::new(requests)
     });
     let (answer, url) = channel();
-    let requests = server
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
-    requests
-        .send(answer)
-        .expect("the PostgreSQL test server runs");
-    url.recv()
-        .expect("the PostgreSQL test server gives a database")
+    let requests = server.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    requests.send(answer).expect("the PostgreSQL test server runs");
+    url.recv().expect("the PostgreSQL test server gives a database")
 }
 
 struct Server {
@@ -90,23 +83,10 @@ fn initialise(data: &Path) {
     let output = as_postgres(&program("initdb"))
         .arg("-D")
         .arg(data)
-        .args([
-            "-U",
-            "postgres",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale=C",
-            "--no-sync",
-        ])
+        .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"])
         .output()
         .expect("setpriv of util-linux is installed");
-    assert!(
-        output.status.success(),
-        "initdb failed: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "initdb failed: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn spawn(data: &Path, port: u16) -> Child {
@@ -140,11 +120,7 @@ fn connect(process: &mut Child, port: u16) -> Option<Client> {
             Ok(client) => return Some(client),
             Err(error) => assert!(Instant::now() < deadline, "no answer: {error}"),
         }
-        if process
-            .try_wait()
-            .expect("a child can be waited for")
-            .is_some()
-        {
+        if process.try_wait().expect("a child can be waited for").is_some() {
             return None;
         }
         thread::sleep(Duration::from_millis(20));
@@ -164,18 +140,13 @@ fn as_postgres(program: &Path) -> Command {
 }
 
 fn program(name: &str) -> PathBuf {
-    let installed = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten();
+    let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut found: Vec<PathBuf> = installed
         .map(|version| version.path().join("bin").join(name))
         .filter(|path| path.is_file())
         .collect();
     found.sort();
-    found
-        .pop()
-        .unwrap_or_else(|| panic!("no /usr/lib/postgresql/*/bin/{name}: install postgresql"))
+    found.pop().unwrap_or_else(|| panic!("no /usr/lib/postgresql/*/bin/{name}: install postgresql"))
 }
 
 fn free_port() -> u16 {
@@ -189,11 +160,7 @@ fn log_of(data: &Path) -> PathBuf {
 
 /// Removes the directories of test processes that are gone, each of whose servers is going too.
 fn remove_leftovers() {
-    for entry in fs::read_dir(std::env::temp_dir())
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
+    for entry in fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
         let path = entry.path();
         let owner = path
             .file_stem()

@@ -35,10 +35,7 @@ pub fn binary() -> PathBuf {
     let path = std::env::var_os("WHARFINGER_BIN").map_or_else(
         || {
             let test = std::env::current_exe().expect("a process knows its program");
-            test.ancestors()
-                .nth(2)
-                .expect("tests are built in target/PROFILE/deps")
-                .join("wharfinger")
+            test.ancestors().nth(2).expect("tests are built in target/PROFILE/deps").join("wharfinger")
         },
         PathBuf::from,
     );
@@ -70,15 +67,9 @@ impl Bootstrap {
     pub fn read(json: &Value) -> Self {
         let field = |name: &str| {
             let value = json.get(name).and_then(Value::as_str);
-            value
-                .unwrap_or_else(|| panic!("no `{name}` in {json}"))
-                .to_owned()
+            value.unwrap_or_else(|| panic!("no `{name}` in {json}")).to_owned()
         };
-        Self {
-            namespace: field("namespace"),
-            username: field("username"),
-            auth_token: field("auth_token"),
-        }
+        Self { namespace: field("namespace"), username: field("username"), auth_token: field("auth_token") }
     }
 }
 
@@ -111,24 +102,14 @@ impl Program {
     /// If it does not start.
     #[must_use]
     pub fn start_with(engine: EngineKind, environment: &[(&str, &str)]) -> Self {
-        let mut environment: Vec<(String, String)> = environment
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        let mut environment: Vec<(String, String)> =
+            environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let set = |environment: &mut Vec<(String, String)>, name: &str, value: String| {
             environment.push((name.to_owned(), value));
         };
-        set(
-            &mut environment,
-            "WHARFINGER__MANAGEMENT__LISTEN",
-            "127.0.0.1:0".to_owned(),
-        );
+        set(&mut environment, "WHARFINGER__MANAGEMENT__LISTEN", "127.0.0.1:0".to_owned());
         if engine == EngineKind::Postgres {
-            set(
-                &mut environment,
-                "WHARFINGER__DATABASE__URL",
-                postgres::database(),
-            );
+            set(&mut environment, "WHARFINGER__DATABASE__URL", postgres::database());
         }
         let directory = TempDir::new();
         let data = directory.path().join("data");
@@ -174,13 +155,8 @@ impl Program {
     /// A client with the administrator's user name and auth token.
     #[must_use]
     pub fn administrator(&self) -> Client {
-        let Bootstrap {
-            namespace,
-            username,
-            auth_token,
-        } = &self.bootstrap;
-        self.anonymous()
-            .basic(&format!("{namespace}/{username}"), auth_token)
+        let Bootstrap { namespace, username, auth_token } = &self.bootstrap;
+        self.anonymous().basic(&format!("{namespace}/{username}"), auth_token)
     }
 
     /// Makes an active user with an auth token, and gives a client that shows both.
@@ -190,17 +166,9 @@ impl Program {
     #[must_use]
     pub fn new_user(&self, name: &str) -> Client {
         self.admin(&["user", "create", name]);
-        let token = self.admin(&[
-            "auth-token",
-            "create",
-            "--user",
-            name,
-            "--description",
-            "test",
-        ]);
+        let token = self.admin(&["auth-token", "create", "--user", name, "--description", "test"]);
         let secret = token["token"].as_str().expect("a new token is shown");
-        self.anonymous()
-            .basic(&format!("{}/{name}", self.bootstrap.namespace), secret)
+        self.anonymous().basic(&format!("{}/{name}", self.bootstrap.namespace), secret)
     }
 
     /// A repository's name with the namespace before it.
@@ -225,17 +193,10 @@ impl Program {
     ///
     /// # Panics
     /// If it fails.
-    #[expect(
-        clippy::must_use_candidate,
-        reason = "some commands are run for their effect"
-    )]
+    #[expect(clippy::must_use_candidate, reason = "some commands are run for their effect")]
     pub fn admin(&self, arguments: &[&str]) -> Value {
         let output = self.admin_output(arguments);
-        assert!(
-            output.status.success(),
-            "admin {arguments:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "admin {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).expect("admin prints JSON")
     }
 
@@ -253,9 +214,7 @@ impl Program {
     pub fn rss_anon(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid().as_raw_nonzero()));
         let status = status.expect("the server runs");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("RssAnon:"));
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
         let kibibytes = line.and_then(|line| line.split_whitespace().next());
         let kibibytes: u64 = kibibytes
             .and_then(|number| number.parse().ok())
@@ -269,10 +228,7 @@ impl Program {
     /// If PostgreSQL does not answer.
     #[must_use]
     pub fn idle_transactions(&self) -> i64 {
-        let url = self
-            .environment
-            .iter()
-            .find(|(name, _)| name == "WHARFINGER__DATABASE__URL");
+        let url = self.environment.iter().find(|(name, _)| name == "WHARFINGER__DATABASE__URL");
         let Some((_, url)) = url.cloned() else {
             return 0;
         };
@@ -339,15 +295,9 @@ impl Program {
     /// If it does not end in time with exit code 0.
     pub fn wait_for_stop(&mut self) {
         let child = self.child.as_mut().expect("the server runs");
-        let status = wait(child, STOP_TIMEOUT).unwrap_or_else(|| {
-            panic!("SIGTERM does not end it: {}", log_of(self.directory.path()))
-        });
-        assert_eq!(
-            status.code(),
-            Some(0),
-            "it must end with 0: {}",
-            tail(&self.log())
-        );
+        let status = wait(child, STOP_TIMEOUT)
+            .unwrap_or_else(|| panic!("SIGTERM does not end it: {}", log_of(self.directory.path())));
+        assert_eq!(status.code(), Some(0), "it must end with 0: {}", tail(&self.log()));
         self.child = None;
     }
 
@@ -386,10 +336,7 @@ fn spawn(directory: &TempDir, environment: &[(String, String)]) -> Child {
     // A killed server leaves it behind, with a port that is no longer its own.
     let _ = fs::remove_file(path.join("data/addresses.json"));
     let open = |name: &str| -> File {
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path.join(name));
+        let file = OpenOptions::new().create(true).append(true).open(path.join(name));
         file.expect("a log file can be made")
     };
     // The kernel ends the server with the thread that started it, should that die without a drop.
@@ -416,10 +363,7 @@ fn wait_until_ready(child: &mut Child, directory: &TempDir) -> Result<(SocketAdd
             return Ok(addresses);
         }
         if let Some(status) = child.try_wait().context("cannot wait for the child")? {
-            bail!(
-                "it ended with {status}: {}",
-                tail(&log_of(directory.path()))
-            );
+            bail!("it ended with {status}: {}", tail(&log_of(directory.path())));
         }
         if Instant::now() > deadline {
             let _ = child.kill();
@@ -443,8 +387,6 @@ fn log_of(directory: &Path) -> String {
 
 fn tail(log: &str) -> &str {
     let start = log.len().saturating_sub(TAIL_BYTES);
-    let start = (start..log.len())
-        .find(|index| log.is_char_boundary(*index))
-        .unwrap_or(log.len());
+    let start = (start..log.len()).find(|index| log.is_char_boundary(*index)).unwrap_or(log.len());
     log.get(start..).unwrap_or(log)
 }

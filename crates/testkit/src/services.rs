@@ -57,20 +57,10 @@ pub async fn found(store: Store) -> Installation {
         region_key: "LCL".to_owned(),
         create_on_first_push: true,
     };
-    let founding = iam
-        .bootstrap(request(), settings, |_| Ok(()))
-        .await
-        .unwrap()
-        .unwrap();
+    let founding = iam.bootstrap(request(), settings, |_| Ok(())).await.unwrap().unwrap();
     let tenancy = tenancies::first(&iam).await.unwrap();
     let registry = Registry::new(Arc::new(MemoryStore::new()), SparseManifests::Refused);
-    Installation {
-        store,
-        iam,
-        registry,
-        founding,
-        tenancy,
-    }
+    Installation { store, iam, registry, founding, tenancy }
 }
 
 impl Installation {
@@ -90,10 +80,7 @@ impl Installation {
     /// If the log-in fails.
     pub async fn administrator(&self) -> Ctx {
         let name = format!("acme/{}", self.founding.username);
-        self.iam
-            .login(request(), &name, self.founding.auth_token.reveal())
-            .await
-            .unwrap()
+        self.iam.login(request(), &name, self.founding.auth_token.reveal()).await.unwrap()
     }
 
     /// Makes a user with an auth token; answers with the token.
@@ -102,12 +89,8 @@ impl Installation {
     /// If that fails.
     pub async fn add_user(&self, name: &str) -> String {
         let local = self.local();
-        users::create_user(&local, &self.tenancy, name)
-            .await
-            .unwrap();
-        let (_, secret) = auth_tokens::create_auth_token(&local, &self.tenancy, name, "test")
-            .await
-            .unwrap();
+        users::create_user(&local, &self.tenancy, name).await.unwrap();
+        let (_, secret) = auth_tokens::create_auth_token(&local, &self.tenancy, name, "test").await.unwrap();
         secret.reveal().to_owned()
     }
 
@@ -133,10 +116,7 @@ impl Installation {
     /// If they can't be read.
     pub async fn audit_records(&self) -> Vec<serde_json::Value> {
         let records = self.strings(&AUDIT_RECORDS, &[&0i64]).await;
-        records
-            .iter()
-            .map(|record| serde_json::from_str(record).unwrap())
-            .collect()
+        records.iter().map(|record| serde_json::from_str(record).unwrap()).collect()
     }
 
     async fn strings(&self, statement: &'static Statement, args: Args<'_>) -> Vec<String> {

@@ -78,18 +78,14 @@ impl Digest {
     }
 
     fn from_hash(algorithm: Algorithm, hash: &[u8]) -> Digest {
-        const HEX: [char; 16] = [
-            '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-        ];
+        const HEX: [char; 16] =
+            ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
         let mut text = String::with_capacity(algorithm.as_str().len() + 1 + algorithm.hex_len());
         text.push_str(algorithm.as_str());
         text.push(':');
         let nibbles = hash.iter().flat_map(|byte| [byte >> 4, byte & 15]);
         text.extend(nibbles.filter_map(|nibble| HEX.get(usize::from(nibble))));
-        Digest {
-            algorithm,
-            text: text.into_boxed_str(),
-        }
+        Digest { algorithm, text: text.into_boxed_str() }
     }
 }
 
@@ -98,9 +94,7 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let shown = || text.chars().take(160).collect::<String>();
-        let (name, hex) = text
-            .split_once(':')
-            .ok_or_else(|| ParseDigestError::Form(shown()))?;
+        let (name, hex) = text.split_once(':').ok_or_else(|| ParseDigestError::Form(shown()))?;
         let algorithm = match name {
             "sha256" => Algorithm::Sha256,
             "sha512" => Algorithm::Sha512,
@@ -109,26 +103,18 @@ impl FromStr for Digest {
             }
             _ => return Err(ParseDigestError::Form(shown())),
         };
-        let is_hex = hex
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let is_hex = hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         if hex.len() != algorithm.hex_len() || !is_hex {
             return Err(ParseDigestError::Form(shown()));
         }
-        Ok(Digest {
-            algorithm,
-            text: text.into(),
-        })
+        Ok(Digest { algorithm, text: text.into() })
     }
 }
 
 /// The image spec's grammar of an algorithm name: components of `[a-z0-9]+` joined by one of `+._-`.
 fn is_algorithm_name(name: &str) -> bool {
     name.split(['+', '.', '_', '-']).all(|part| {
-        !part.is_empty()
-            && part
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
     })
 }
 
@@ -230,24 +216,11 @@ mod tests {
     #[test]
     fn malformed_digests_are_refused_with_the_reason() {
         let upper = format!("sha256:{}", "A".repeat(64));
-        for text in [
-            "",
-            "sha256",
-            "sha256:",
-            "sha256:baddigeststring",
-            ":abc",
-            "SHA256:abc",
-            upper.as_str(),
-        ] {
-            assert!(
-                matches!(text.parse::<Digest>(), Err(ParseDigestError::Form(_))),
-                "{text}"
-            );
+        for text in ["", "sha256", "sha256:", "sha256:baddigeststring", ":abc", "SHA256:abc", upper.as_str()]
+        {
+            assert!(matches!(text.parse::<Digest>(), Err(ParseDigestError::Form(_))), "{text}");
         }
-        assert_eq!(
-            "md5:abc".parse::<Digest>(),
-            Err(ParseDigestError::Algorithm("md5".into()))
-        );
+        assert_eq!("md5:abc".parse::<Digest>(), Err(ParseDigestError::Algorithm("md5".into())));
     }
 
     proptest! {

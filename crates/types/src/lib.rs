@@ -31,9 +31,7 @@ impl Page {
     /// The page of `limit` entries behind `last`; `None` if `last` can be no entry of any list.
     pub fn after(limit: usize, last: Option<String>) -> Option<Page> {
         let can_be_entry = |last: &String| last.len() <= 512 && !last.contains('\0');
-        last.as_ref()
-            .is_none_or(can_be_entry)
-            .then_some(Page { limit, last })
+        last.as_ref().is_none_or(can_be_entry).then_some(Page { limit, last })
     }
 }
 

@@ -22,8 +22,5 @@ pub fn is_nondistributable(media_type: &str) -> bool {
 
 /// Whether a descriptor of this type names a manifest rather than a blob.
 pub fn is_manifest(media_type: &str) -> bool {
-    matches!(
-        media_type,
-        OCI_MANIFEST | OCI_INDEX | DOCKER_MANIFEST | DOCKER_LIST
-    )
+    matches!(media_type, OCI_MANIFEST | OCI_INDEX | DOCKER_MANIFEST | DOCKER_LIST)
 }

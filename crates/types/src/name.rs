@@ -132,9 +132,7 @@ impl FromStr for Tag {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         let starts_well = text.bytes().next().is_some_and(is_word);
-        let is_tag = text
-            .bytes()
-            .all(|byte| is_word(byte) || matches!(byte, b'.' | b'-'));
+        let is_tag = text.bytes().all(|byte| is_word(byte) || matches!(byte, b'.' | b'-'));
         if text.len() > MAX_TAG || !starts_well || !is_tag {
             return Err(ParseNameError::Tag(shown(text)));
         }
@@ -163,10 +161,7 @@ impl FromStr for ImageName {
             text.parse::<Namespace>()?;
             return Err(ParseNameError::NoRepository(shown(text)));
         };
-        Ok(ImageName {
-            namespace: namespace.parse()?,
-            repository: repository.parse()?,
-        })
+        Ok(ImageName { namespace: namespace.parse()?, repository: repository.parse()? })
     }
 }
 
@@ -216,8 +211,8 @@ mod tests {
             assert!(good.parse::<RepositoryName>().is_ok(), "{good}");
         }
         for bad in [
-            "", "/", "a/", "/a", "a//b", "A", "a..b", "a___b", "a._b", "-a", "a-", "a/../b", "ä",
-            "a b", "a\0",
+            "", "/", "a/", "/a", "a//b", "A", "a..b", "a___b", "a._b", "-a", "a-", "a/../b", "ä", "a b",
+            "a\0",
         ] {
             assert!(bad.parse::<RepositoryName>().is_err(), "{bad}");
         }
@@ -236,23 +231,14 @@ mod tests {
 
     #[test]
     fn an_image_name_needs_both_parts() {
-        assert_eq!(
-            "ns".parse::<ImageName>(),
-            Err(ParseNameError::NoRepository("ns".into()))
-        );
+        assert_eq!("ns".parse::<ImageName>(), Err(ParseNameError::NoRepository("ns".into())));
         let name: ImageName = "ns/app/web".parse().unwrap();
-        assert_eq!(
-            (name.namespace.as_str(), name.repository.as_str()),
-            ("ns", "app/web")
-        );
+        assert_eq!((name.namespace.as_str(), name.repository.as_str()), ("ns", "app/web"));
     }
 
     #[test]
     fn a_reference_with_a_colon_is_a_digest_or_an_error() {
-        assert!(matches!(
-            "sha256:baddigeststring".parse::<Reference>(),
-            Err(ParseNameError::Digest(_))
-        ));
+        assert!(matches!("sha256:baddigeststring".parse::<Reference>(), Err(ParseNameError::Digest(_))));
         assert!(matches!("v1".parse::<Reference>(), Ok(Reference::Tag(_))));
     }
 

@@ -58,8 +58,7 @@ impl FromStr for Ocid {
     type Err = ParseOcidError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let is_allowed =
-            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
         let has_form = text.starts_with("ocid1.")
             && text.len() <= 255
             && text.bytes().all(is_allowed)
@@ -91,18 +90,9 @@ mod tests {
     #[test]
     fn a_new_identifier_parses_again() {
         let id = Ocid::new(ResourceKind::User, "", [7; 16]);
-        assert_eq!(
-            id.as_str(),
-            "ocid1.user.oc1..07070707070707070707070707070707"
-        );
+        assert_eq!(id.as_str(), "ocid1.user.oc1..07070707070707070707070707070707");
         assert_eq!(id.as_str().parse::<Ocid>(), Ok(id));
-        for bad in [
-            "",
-            "ocid1.user",
-            "ocid1.user.oc1..",
-            "ocid2.user.oc1..a",
-            "ocid1.us er.oc1..a",
-        ] {
+        for bad in ["", "ocid1.user", "ocid1.user.oc1..", "ocid2.user.oc1..a", "ocid1.us er.oc1..a"] {
             assert!(bad.parse::<Ocid>().is_err(), "{bad}");
         }
     }

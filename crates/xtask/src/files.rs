@@ -18,11 +18,7 @@ pub(crate) fn with_extension(directory: &Path, extension: &str) -> Result<Vec<Pa
                 if name != "target" && !name.starts_with('.') {
                     directories.push(entry.path());
                 }
-            } else if entry
-                .path()
-                .extension()
-                .is_some_and(|found| found == extension)
-            {
+            } else if entry.path().extension().is_some_and(|found| found == extension) {
                 found.push(entry.path());
             }
         }
@@ -33,19 +29,11 @@ pub(crate) fn with_extension(directory: &Path, extension: &str) -> Result<Vec<Pa
 
 /// The directories of the workspace's members, as the root manifest lists them.
 pub(crate) fn members(root: &Path) -> Result<Vec<PathBuf>> {
-    let manifest =
-        fs::read_to_string(root.join("Cargo.toml")).context("Cargo.toml of the workspace")?;
-    let (_, list) = manifest
-        .split_once("members = [")
-        .context("Cargo.toml: no `members = [`")?;
-    let (list, _) = list
-        .split_once(']')
-        .context("Cargo.toml: members has no end")?;
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).context("Cargo.toml of the workspace")?;
+    let (_, list) = manifest.split_once("members = [").context("Cargo.toml: no `members = [`")?;
+    let (list, _) = list.split_once(']').context("Cargo.toml: members has no end")?;
     let mut members = Vec::new();
-    for entry in list
-        .split(',')
-        .map(|entry| entry.trim().trim_matches('"'))
-        .filter(|entry| !entry.is_empty())
+    for entry in list.split(',').map(|entry| entry.trim().trim_matches('"')).filter(|entry| !entry.is_empty())
     {
         let Some(parent) = entry.strip_suffix("/*") else {
             members.push(root.join(entry));
@@ -64,8 +52,5 @@ pub(crate) fn members(root: &Path) -> Result<Vec<PathBuf>> {
 
 /// A path's last component.
 pub(crate) fn name(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -16,10 +16,7 @@ struct Count {
 }
 
 pub(crate) fn run(root: &Path) -> Result<()> {
-    println!(
-        "{:<18} {:>7} {:>8} {:>7} {:>7}",
-        "crate", "code", "comments", "blank", "tests"
-    );
+    println!("{:<18} {:>7} {:>8} {:>7} {:>7}", "crate", "code", "comments", "blank", "tests");
     let mut total = Count::default();
     for member in files::members(root)? {
         let mut sum = Count::default();
@@ -43,10 +40,7 @@ fn add(sum: &mut Count, count: &Count) {
 }
 
 fn print_row(name: &str, count: &Count) {
-    println!(
-        "{name:<18} {:>7} {:>8} {:>7} {:>7}",
-        count.code, count.comment, count.blank, count.test
-    );
+    println!("{name:<18} {:>7} {:>8} {:>7} {:>7}", count.code, count.comment, count.blank, count.test);
 }
 
 /// Test lines count whole, blank and comment lines included.
@@ -64,8 +58,7 @@ fn count(text: &str, is_test: bool) -> Count {
             for line in lines.by_ref() {
                 count.test += 1;
                 let code = line.trim_start();
-                if line.len() - code.len() == indent && (code.ends_with(';') || code.ends_with('}'))
-                {
+                if line.len() - code.len() == indent && (code.ends_with(';') || code.ends_with('}')) {
                     break;
                 }
             }
@@ -86,28 +79,14 @@ mod tests {
 
     #[test]
     fn a_test_module_counts_as_test_and_what_follows_it_as_code() {
-        let text = "//! A.\n\nfn a() {}\n#[cfg(test)]\nmod tests {\n    // b\n\n    fn b() {}\n}\nfn c() {}\n";
-        assert_eq!(
-            count(text, false),
-            Count {
-                code: 2,
-                comment: 1,
-                blank: 1,
-                test: 6
-            }
-        );
+        let text =
+            "//! A.\n\nfn a() {}\n#[cfg(test)]\nmod tests {\n    // b\n\n    fn b() {}\n}\nfn c() {}\n";
+        assert_eq!(count(text, false), Count { code: 2, comment: 1, blank: 1, test: 6 });
     }
 
     #[test]
     fn a_test_module_in_its_own_file_ends_at_its_semicolon() {
         let text = "#[cfg(test)]\nmod tests;\nfn c() {}\n";
-        assert_eq!(
-            count(text, false),
-            Count {
-                code: 1,
-                test: 2,
-                ..Count::default()
-            }
-        );
+        assert_eq!(count(text, false), Count { code: 1, test: 2, ..Count::default() });
     }
 }

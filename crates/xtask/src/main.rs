@@ -1,11 +1,7 @@
 //! `cargo xtask`: sets up, checks, tests and measures this workspace.
 //!
 //! It knows the workspace's files and tools, never its code.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command-line program"
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
 
 mod files;
 mod lines;

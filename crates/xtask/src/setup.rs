@@ -37,13 +37,7 @@ const TOOLS: [(&str, &str, &str, Installer, &str); 2] = [
         Installer::Go,
         "the official conformance suite",
     ),
-    (
-        "cargo-deny",
-        "cargo-deny",
-        "0.20.2",
-        Installer::Cargo,
-        "checks dependencies and licences",
-    ),
+    ("cargo-deny", "cargo-deny", "0.20.2", Installer::Cargo, "checks dependencies and licences"),
 ];
 
 pub(crate) fn run(workspace: &Workspace, bench: bool) -> Result<()> {
@@ -71,10 +65,7 @@ pub(crate) fn install(workspace: &Workspace, bench: bool) -> Result<()> {
         fs::write(&stamp, version).with_context(|| stamp.display().to_string())?;
         println!("setup: {name} took {:.0} s", start.elapsed().as_secs_f64());
     }
-    println!(
-        "setup: everything is there ({:.1} s)",
-        started.elapsed().as_secs_f64()
-    );
+    println!("setup: everything is there ({:.1} s)", started.elapsed().as_secs_f64());
     Ok(())
 }
 
@@ -101,10 +92,7 @@ fn install_packages(packages: &[(&str, &str)]) -> Result<()> {
     for (name, purpose) in packages {
         let is_installed = is_installed(name).with_context(|| {
             let all: Vec<_> = packages.iter().map(|(name, _)| *name).collect();
-            format!(
-                "not Debian? install by hand what these packages hold: {}",
-                all.join(" ")
-            )
+            format!("not Debian? install by hand what these packages hold: {}", all.join(" "))
         })?;
         if !is_installed {
             println!("setup: {name} is missing ({purpose})");
@@ -121,22 +109,13 @@ fn install_packages(packages: &[(&str, &str)]) -> Result<()> {
     let start = Instant::now();
     let apt = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
-        command
-            .args(["-q", "-o", "DPkg::Lock::Timeout=300"])
-            .args(arguments);
+        command.args(["-q", "-o", "DPkg::Lock::Timeout=300"]).args(arguments);
         run_command(command.env("DEBIAN_FRONTEND", "noninteractive"))
             .with_context(|| format!("install these packages by hand: {wanted}"))
     };
     apt(&["update"])?;
-    apt(&[
-        &["install", "-y", "--no-install-recommends"],
-        missing.as_slice(),
-    ]
-    .concat())?;
-    println!(
-        "setup: packages took {:.0} s",
-        start.elapsed().as_secs_f64()
-    );
+    apt(&[&["install", "-y", "--no-install-recommends"], missing.as_slice()].concat())?;
+    println!("setup: packages took {:.0} s", start.elapsed().as_secs_f64());
     Ok(())
 }
 

@@ -9,19 +9,14 @@ use crate::workspace::{Workspace, run};
 use crate::{setup, tidy};
 
 /// In the order they run: the cheapest first.
-pub(crate) const STEPS: [&str; 8] = [
-    "setup", "fmt", "tidy", "deny", "clippy", "unit", "build", "e2e",
-];
+pub(crate) const STEPS: [&str; 8] = ["setup", "fmt", "tidy", "deny", "clippy", "unit", "build", "e2e"];
 
 /// Runs the steps up to the first that fails, and says how long each took.
 pub(crate) fn test(workspace: &Workspace, only: &[&str]) -> Result<()> {
     let _lock = workspace.lock()?;
     let mut times = Vec::new();
     let mut outcome = Ok(());
-    for step in STEPS
-        .into_iter()
-        .filter(|step| only.is_empty() || only.contains(step))
-    {
+    for step in STEPS.into_iter().filter(|step| only.is_empty() || only.contains(step)) {
         println!("== {step}");
         let start = Instant::now();
         outcome = run_step(workspace, step).with_context(|| format!("step {step} failed"));
@@ -40,17 +35,10 @@ fn run_step(workspace: &Workspace, step: &str) -> Result<()> {
         "fmt" => run(&mut workspace.cargo(["fmt", "--all", "--check"])?),
         "tidy" => tidy::run(&workspace.root),
         "deny" => deny(workspace),
-        "clippy" => run(&mut workspace.cargo([
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ])?),
-        "unit" => {
-            run(&mut workspace.cargo(["test", "--workspace", "--exclude", "wharfinger-e2e"])?)
+        "clippy" => {
+            run(&mut workspace.cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?)
         }
+        "unit" => run(&mut workspace.cargo(["test", "--workspace", "--exclude", "wharfinger-e2e"])?),
         "build" => run(&mut workspace.cargo(["build", "-p", "wharfinger"])?),
         "e2e" => run(&mut e2e(workspace, "debug", &[])?),
         _ => bail!("there is no step {step}; the steps are {STEPS:?}"),
@@ -70,10 +58,7 @@ fn deny(workspace: &Workspace) -> Result<()> {
 fn e2e(workspace: &Workspace, profile: &str, arguments: &[&str]) -> Result<Command> {
     let mut command = workspace.cargo(["test", "-p", "wharfinger-e2e"])?;
     command.args(arguments);
-    command.env(
-        "WHARFINGER_BIN",
-        workspace.target().join(profile).join("wharfinger"),
-    );
+    command.env("WHARFINGER_BIN", workspace.target().join(profile).join("wharfinger"));
     command.env("WHARFINGER_TOOLS", workspace.bin());
     Ok(command)
 }
@@ -83,11 +68,7 @@ pub(crate) fn prove(workspace: &Workspace, name: Option<&str>) -> Result<()> {
     let _lock = workspace.lock()?;
     let proofs = ["--release", "--test", "prove", "--"];
     let Some(name) = name else {
-        return run(&mut e2e(
-            workspace,
-            "release",
-            &[&proofs[..], &["--list"]].concat(),
-        )?);
+        return run(&mut e2e(workspace, "release", &[&proofs[..], &["--list"]].concat())?);
     };
     run(&mut workspace.cargo(["build", "--release", "-p", "wharfinger"])?)?;
     let start = Instant::now();
@@ -101,21 +82,11 @@ pub(crate) fn prove(workspace: &Workspace, name: Option<&str>) -> Result<()> {
 pub(crate) fn bench(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
     let _lock = workspace.lock()?;
     setup::install(workspace, true)?;
-    run(&mut workspace.cargo([
-        "build",
-        "--release",
-        "-p",
-        "wharfinger",
-        "-p",
-        "wharfinger-bench",
-    ])?)?;
+    run(&mut workspace.cargo(["build", "--release", "-p", "wharfinger", "-p", "wharfinger-bench"])?)?;
     let release = workspace.target().join("release");
     let mut command = Command::new(release.join("wharfinger-bench"));
     command.arg("--wharfinger").arg(release.join("wharfinger"));
-    command
-        .arg("--dir")
-        .arg(workspace.cache.join("bench"))
-        .args(arguments);
+    command.arg("--dir").arg(workspace.cache.join("bench")).args(arguments);
     run(&mut command)
 }
 
@@ -124,11 +95,7 @@ fn print_times(times: &[(&str, Duration)]) {
     for (step, time) in times {
         println!("{step:<8} {:7.2}", minutes(*time));
     }
-    println!(
-        "{:<8} {:7.2}",
-        "total",
-        minutes(times.iter().map(|(_, time)| *time).sum())
-    );
+    println!("{:<8} {:7.2}", "total", minutes(times.iter().map(|(_, time)| *time).sum()));
 }
 
 fn minutes(time: Duration) -> f64 {

@@ -18,22 +18,15 @@ impl Workspace {
         // Read when run, not when compiled: clones may share a target directory.
         let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
             .context("CARGO_MANIFEST_DIR is not set; run it as `cargo xtask`")?;
-        let root = Path::new(&manifest)
-            .ancestors()
-            .nth(2)
-            .context("xtask is not in crates/xtask")?;
+        let root = Path::new(&manifest).ancestors().nth(2).context("xtask is not in crates/xtask")?;
         let cache = match std::env::var_os("XDG_CACHE_HOME") {
             Some(cache) => PathBuf::from(cache),
             None => {
-                let home =
-                    std::env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?;
+                let home = std::env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?;
                 Path::new(&home).join(".cache")
             }
         };
-        Ok(Self {
-            root: root.to_owned(),
-            cache: cache.join("wharfinger"),
-        })
+        Ok(Self { root: root.to_owned(), cache: cache.join("wharfinger") })
     }
 
     /// Installed tools.
@@ -46,18 +39,12 @@ impl Workspace {
     }
 
     /// cargo at the root, building into the cache, with the cache's tools first on PATH.
-    pub(crate) fn cargo<I: AsRef<OsStr>>(
-        &self,
-        arguments: impl IntoIterator<Item = I>,
-    ) -> Result<Command> {
+    pub(crate) fn cargo<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Result<Command> {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let path =
-            std::env::join_paths([self.bin()].into_iter().chain(std::env::split_paths(&path)))?;
+        let path = std::env::join_paths([self.bin()].into_iter().chain(std::env::split_paths(&path)))?;
         let mut command = Command::new("cargo");
         command.args(arguments).current_dir(&self.root);
-        command
-            .env("CARGO_TARGET_DIR", self.target())
-            .env("PATH", path);
+        command.env("CARGO_TARGET_DIR", self.target()).env("PATH", path);
         Ok(command)
     }
 
@@ -67,10 +54,7 @@ impl Workspace {
         let path = self.cache.join("lock");
         let lock = File::create(&path).with_context(|| path.display().to_string())?;
         if lock.try_lock().is_err() {
-            eprintln!(
-                "waiting for another `cargo xtask` (lock {})",
-                path.display()
-            );
+            eprintln!("waiting for another `cargo xtask` (lock {})", path.display());
             lock.lock()?;
         }
         self.forget_other_clone()?;
@@ -106,9 +90,7 @@ impl Workspace {
 /// Runs the command with its output passed through; an error names it and its status.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let shown = shown(command);
-    let status = command
-        .status()
-        .with_context(|| format!("cannot run `{shown}`; is it installed?"))?;
+    let status = command.status().with_context(|| format!("cannot run `{shown}`; is it installed?"))?;
     if !status.success() {
         bail!("`{shown}`: {status}");
     }
@@ -116,11 +98,6 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 }
 
 fn shown(command: &Command) -> String {
-    let words = [command.get_program()]
-        .into_iter()
-        .chain(command.get_args());
-    words
-        .map(OsStr::to_string_lossy)
-        .collect::<Vec<_>>()
-        .join(" ")
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
 }

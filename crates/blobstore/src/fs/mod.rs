@@ -55,9 +55,7 @@ impl FileStore {
 
 impl fmt::Debug for FileStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileStore")
-            .field("path", &self.path)
-            .finish_non_exhaustive()
+        f.debug_struct("FileStore").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
@@ -96,10 +94,7 @@ async fn blocking<T: Send + 'static>(
 
 /// The end of a blocking task, which is cut short only by a panic or the end of the runtime.
 async fn finished<T>(action: String, task: JoinHandle<T>) -> Result<T, Error> {
-    task.await.map_err(|stopped| Error::Io {
-        action,
-        source: io::Error::other(stopped),
-    })
+    task.await.map_err(|stopped| Error::Io { action, source: io::Error::other(stopped) })
 }
 
 #[async_trait]
@@ -108,29 +103,18 @@ impl BlobStore for FileStore {
         let action = format!("create object {id}");
         let (root, writing) = (Arc::clone(&self.root), Arc::clone(&self.writing));
         let (id_made, action_made) = (id.clone(), action.clone());
-        let object = blocking(action, move || {
-            match syscalls::create(&root, &name(&id_made)) {
-                Ok(file) => Ok(writing.adopt(&id_made, file)),
-                Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {
-                    Err(Error::AlreadyExists { id: id_made })
-                }
-                Err(source) => Err(Error::io(action_made, source)),
+        let object = blocking(action, move || match syscalls::create(&root, &name(&id_made)) {
+            Ok(file) => Ok(writing.adopt(&id_made, file)),
+            Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {
+                Err(Error::AlreadyExists { id: id_made })
             }
+            Err(source) => Err(Error::io(action_made, source)),
         });
-        Ok(Box::new(FileWriter::new(
-            object.await?,
-            0,
-            0,
-            self.sync_name(id),
-        )))
+        Ok(Box::new(FileWriter::new(object.await?, 0, 0, self.sync_name(id))))
     }
 
     async fn resume(&self, id: &ObjectId, offset: u64) -> Result<Box<dyn ObjectWriter>, Error> {
-        let (root, writing, id_open) = (
-            Arc::clone(&self.root),
-            Arc::clone(&self.writing),
-            id.clone(),
-        );
+        let (root, writing, id_open) = (Arc::clone(&self.root), Arc::clone(&self.writing), id.clone());
         let resumed = blocking(format!("resume object {id}"), move || {
             let file = syscalls::open_for_writing(&root, &name(&id_open))
                 .map_err(|source| open_error("resume", id_open.clone(), source))?;
@@ -140,12 +124,7 @@ impl BlobStore for FileStore {
         });
         let (object, turn) = resumed.await?;
         // The process that created the object may have died before its name was durable.
-        Ok(Box::new(FileWriter::new(
-            object,
-            turn,
-            offset,
-            self.sync_name(id),
-        )))
+        Ok(Box::new(FileWriter::new(object, turn, offset, self.sync_name(id))))
     }
 
     async fn open(&self, id: &ObjectId) -> Result<ObjectReader, Error> {
@@ -163,9 +142,7 @@ impl BlobStore for FileStore {
         let size = syscalls::size(&file)
             .map_err(|source| Error::io(format!("get the size of object {id}"), source))?;
         let (id_read, buffers) = (id.clone(), Arc::clone(&self.buffers));
-        Ok(ObjectReader::new(id.clone(), size, move |range| {
-            reader::read(id_read, file, range, buffers)
-        }))
+        Ok(ObjectReader::new(id.clone(), size, move |range| reader::read(id_read, file, range, buffers)))
     }
 
     async fn remove(&self, id: &ObjectId) -> Result<(), Error> {

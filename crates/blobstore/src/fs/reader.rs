@@ -26,19 +26,11 @@ pub(super) struct ReadBuffers(Mutex<Vec<Box<[u8]>>>);
 impl ReadBuffers {
     fn take(self: &Arc<ReadBuffers>, length: usize) -> Piece {
         if length < POOLED_FROM {
-            return Piece {
-                bytes: vec![0; length].into(),
-                length,
-                buffers: None,
-            };
+            return Piece { bytes: vec![0; length].into(), length, buffers: None };
         }
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let bytes = kept.unwrap_or_else(|| vec![0; PIECE].into());
-        Piece {
-            bytes,
-            length,
-            buffers: Some(Arc::clone(self)),
-        }
+        Piece { bytes, length, buffers: Some(Arc::clone(self)) }
     }
 }
 
@@ -78,13 +70,7 @@ pub(super) fn read(
     range: Range<u64>,
     buffers: Arc<ReadBuffers>,
 ) -> BoxStream<'static, Result<Bytes, Error>> {
-    let pieces = Pieces {
-        id,
-        file: Arc::new(file),
-        range,
-        buffers,
-        ahead: None,
-    };
+    let pieces = Pieces { id, file: Arc::new(file), range, buffers, ahead: None };
     stream::try_unfold(pieces, Pieces::next).boxed()
 }
 
@@ -143,11 +129,7 @@ impl Pieces {
             let read = syscalls::read_at(&file, rest, from)
                 .map_err(|source| Error::io(format!("read object {id}"), source))?;
             if read < missing {
-                return Err(Error::Short {
-                    id,
-                    found: from + read as u64,
-                    wanted,
-                });
+                return Err(Error::Short { id, found: from + read as u64, wanted });
             }
             Ok(piece)
         })))

@@ -12,15 +12,9 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
-const DIRECTORY: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::CLOEXEC);
-const READ: OFlags = OFlags::RDONLY
-    .union(OFlags::CLOEXEC)
-    .union(OFlags::NOFOLLOW);
-const WRITE: OFlags = OFlags::WRONLY
-    .union(OFlags::CLOEXEC)
-    .union(OFlags::NOFOLLOW);
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+const READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+const WRITE: OFlags = OFlags::WRONLY.union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 const CREATE: OFlags = WRITE.union(OFlags::CREATE).union(OFlags::EXCL);
 
 pub(super) fn open_directory(path: &Path) -> io::Result<OwnedFd> {
@@ -56,9 +50,7 @@ pub(super) fn open_for_reading(root: &OwnedFd, name: &str) -> io::Result<File> {
 
 /// Opens for reading if that needs no disk. `None` says nothing about the object.
 pub(super) fn open_cached(root: &OwnedFd, name: &str) -> Option<File> {
-    rustix::fs::openat2(root, name, READ, Mode::empty(), ResolveFlags::CACHED)
-        .ok()
-        .map(File::from)
+    rustix::fs::openat2(root, name, READ, Mode::empty(), ResolveFlags::CACHED).ok().map(File::from)
 }
 
 /// Removes the name; one that is not there is no error.

@@ -33,12 +33,7 @@ impl Writing {
             return open;
         }
         let (id, turn, writing) = (id.clone(), Mutex::new(0), Arc::clone(self));
-        let object = Arc::new(OpenObject {
-            id: id.clone(),
-            file,
-            turn,
-            writing,
-        });
+        let object = Arc::new(OpenObject { id: id.clone(), file, turn, writing });
         objects.insert(id, Arc::downgrade(&object));
         object
     }
@@ -48,16 +43,11 @@ impl OpenObject {
     /// Waits for the change under way, cuts the file to `offset` and returns the turn of the writer
     /// that is the only one from now on.
     pub(super) fn take_over(&self, offset: u64) -> Result<u64, Error> {
-        let failed =
-            |source| Error::io(format!("cut object {} to {offset} bytes", self.id), source);
+        let failed = |source| Error::io(format!("cut object {} to {offset} bytes", self.id), source);
         let mut turn = lock(&self.turn);
         let found = syscalls::size(&self.file).map_err(failed)?;
         if found < offset {
-            return Err(Error::Short {
-                id: self.id.clone(),
-                found,
-                wanted: offset,
-            });
+            return Err(Error::Short { id: self.id.clone(), found, wanted: offset });
         }
         *turn += 1;
         syscalls::truncate(&self.file, offset).map_err(failed)?;
@@ -69,10 +59,7 @@ impl Drop for OpenObject {
     fn drop(&mut self) {
         let mut objects = lock(&self.writing.0);
         // A resume may have put its own object here after the last holder of this one let go.
-        if objects
-            .get(&self.id)
-            .is_some_and(|object| object.strong_count() == 0)
-        {
+        if objects.get(&self.id).is_some_and(|object| object.strong_count() == 0) {
             objects.remove(&self.id);
         }
     }
@@ -99,20 +86,12 @@ impl FileWriter {
         offset: u64,
         name: JoinHandle<io::Result<()>>,
     ) -> FileWriter {
-        FileWriter {
-            object,
-            turn,
-            offset,
-            name: Some(name),
-            usable: true,
-        }
+        FileWriter { object, turn, offset, name: Some(name), usable: true }
     }
 
     fn begin(&mut self) -> Result<(), Error> {
         if !std::mem::take(&mut self.usable) {
-            return Err(Error::Poisoned {
-                id: self.object.id.clone(),
-            });
+            return Err(Error::Poisoned { id: self.object.id.clone() });
         }
         Ok(())
     }
@@ -127,9 +106,7 @@ impl FileWriter {
         blocking(action.clone(), move || {
             let turn = lock(&object.turn);
             if *turn != mine {
-                return Err(Error::Poisoned {
-                    id: object.id.clone(),
-                });
+                return Err(Error::Poisoned { id: object.id.clone() });
             }
             work(&object.file).map_err(|source| Error::io(action, source))
         })
@@ -142,10 +119,7 @@ impl ObjectWriter for FileWriter {
     async fn write(&mut self, chunk: Chunk) -> Result<(), Error> {
         self.begin()?;
         let (offset, length) = (self.offset, chunk.len() as u64);
-        self.change("write", move |file| {
-            syscalls::write_at(file, &chunk, offset)
-        })
-        .await?;
+        self.change("write", move |file| syscalls::write_at(file, &chunk, offset)).await?;
         self.offset += length;
         self.usable = true;
         Ok(())

@@ -36,17 +36,12 @@ async fn a_store_opened_again_has_its_objects_in_256_private_shards() {
     assert_eq!(read(&store, &id, 0..4).await.unwrap(), b"kept");
     assert_eq!(fs::read_dir(scratch.root()).unwrap().count(), 256);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o077;
-    assert_eq!(
-        (mode(&scratch.root()), mode(&file(&scratch.root(), &id))),
-        (0, 0)
-    );
+    assert_eq!((mode(&scratch.root()), mode(&file(&scratch.root(), &id))), (0, 0));
 }
 
 #[tokio::test]
 async fn a_root_that_can_not_be_made_is_named() {
-    let error = FileStore::open(Path::new("/nowhere/at/all"))
-        .await
-        .unwrap_err();
+    let error = FileStore::open(Path::new("/nowhere/at/all")).await.unwrap_err();
     assert!(error.to_string().contains("/nowhere/at/all"), "{error}");
 }
 
@@ -57,17 +52,11 @@ async fn a_file_cut_under_a_reader_ends_in_short() {
     let id = stored(&store, &noise(1, 4 * PIECE as usize)).await;
     let mut pieces = store.open(&id).await.unwrap().read(0..4 * PIECE);
     assert_eq!(pieces.next().await.unwrap().unwrap().len() as u64, PIECE);
-    let cut = fs::OpenOptions::new()
-        .write(true)
-        .open(file(&scratch.root(), &id))
-        .unwrap();
+    let cut = fs::OpenOptions::new().write(true).open(file(&scratch.root(), &id)).unwrap();
     cut.set_len(2 * PIECE + 5).unwrap();
     assert_eq!(pieces.next().await.unwrap().unwrap().len() as u64, PIECE);
     let error = pieces.next().await.unwrap().unwrap_err();
-    assert!(
-        matches!(error, Error::Short { found, .. } if found == 2 * PIECE + 5),
-        "{error:?}"
-    );
+    assert!(matches!(error, Error::Short { found, .. } if found == 2 * PIECE + 5), "{error:?}");
     assert!(pieces.next().await.is_none());
 }
 
@@ -123,23 +112,13 @@ fn a_directory_that_does_not_sync_after_a_resume_fails_the_sync() {
 async fn directory_that_does_not_sync(resumed: bool) {
     let scratch = Scratch::new();
     let store = FileStore::open(&scratch.root()).await.unwrap();
-    let id = if resumed {
-        stored(&store, b"x").await
-    } else {
-        ObjectId::fresh()
-    };
+    let id = if resumed { stored(&store, b"x").await } else { ObjectId::fresh() };
     let path = file(&scratch.root(), &id);
     let before = gate();
-    let mut opening = if resumed {
-        store.resume(&id, 0)
-    } else {
-        store.create(&id)
-    };
+    let mut opening = if resumed { store.resume(&id, 0) } else { store.create(&id) };
     assert!((&mut opening).now_or_never().is_none());
     drop(before);
-    wait_until("the file is empty", || {
-        fs::metadata(&path).is_ok_and(|file| file.len() == 0)
-    });
+    wait_until("the file is empty", || fs::metadata(&path).is_ok_and(|file| file.len() == 0));
     let fsync = gate();
     let mut writer = opening.await.unwrap();
     fs::rename(path.parent().unwrap(), scratch.0.join("away")).unwrap();
@@ -166,22 +145,15 @@ async fn a_dropped_writer_closes_its_file_even_after_a_cancelled_write() {
     let mut writer = store.create(&id).await.unwrap();
     let path = fs::canonicalize(file(&scratch.root(), &id)).unwrap();
     assert!(is_open(&path));
-    let _ = writer
-        .write(chunk(&pool, &noise(4, CHUNK_SIZE)).await)
-        .now_or_never();
+    let _ = writer.write(chunk(&pool, &noise(4, CHUNK_SIZE)).await).now_or_never();
     drop(writer);
     wait_until("the object is closed", || !is_open(&path));
-    assert!(
-        pool.take().now_or_never().is_some(),
-        "the chunk was not given back"
-    );
+    assert!(pool.take().now_or_never().is_some(), "the chunk was not given back");
 }
 
 fn is_open(path: &Path) -> bool {
     let files = fs::read_dir("/proc/self/fd").unwrap();
-    files
-        .flatten()
-        .any(|fd| fs::read_link(fd.path()).is_ok_and(|target| target == path))
+    files.flatten().any(|fd| fs::read_link(fd.path()).is_ok_and(|target| target == path))
 }
 
 /// Unmounted at the end, whatever the test does.
@@ -215,10 +187,7 @@ async fn a_full_disk_is_said_and_poisons_and_a_resume_goes_on_when_there_is_room
         if let Err(error) = writer.write(chunk(&pool, &part).await).await {
             break error;
         }
-        assert!(
-            writer.offset() < 4 * CHUNK_SIZE as u64,
-            "more than the disk holds"
-        );
+        assert!(writer.offset() < 4 * CHUNK_SIZE as u64, "more than the disk holds");
     };
     assert!(matches!(error, Error::Full { .. }), "{error:?}");
     let after = writer.write(chunk(&pool, b"small").await).await;

@@ -28,10 +28,7 @@ fn only_32_lower_case_hex_digits_are_an_id() {
         "0193a5b27c4d7e8f9a0b1c2d3e4f5aé",
     ];
     for text in bad {
-        assert!(
-            matches!(text.parse::<ObjectId>(), Err(Error::InvalidId { .. })),
-            "{text:?}"
-        );
+        assert!(matches!(text.parse::<ObjectId>(), Err(Error::InvalidId { .. })), "{text:?}");
     }
 }
 

@@ -16,19 +16,13 @@ type Writes = Vec<(usize, Option<Index>)>;
 /// One store serves all cases: opening one syncs 257 directories.
 #[test]
 fn any_range_after_any_writes_and_resumes_reads_back_exactly() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let scratch = Scratch::new();
     let files = runtime.block_on(FileStore::open(&scratch.root())).unwrap();
     let stores: [Arc<dyn BlobStore>; 2] = [Arc::new(MemoryStore::new()), Arc::new(files)];
     let writes = prop::collection::vec((0_usize..700_000, any::<Option<Index>>()), 0..6);
     let cases = (writes, any::<(Index, Index)>(), any::<u64>());
-    let config = ProptestConfig {
-        cases: 64,
-        failure_persistence: None,
-        ..Default::default()
-    };
+    let config = ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() };
     TestRunner::new(config)
         .run(&cases, |(writes, ends, seed)| {
             for store in &stores {
@@ -53,18 +47,9 @@ async fn check(store: &dyn BlobStore, writes: &Writes, ends: &(Index, Index), se
         expected.extend_from_slice(&bytes);
     }
     writer.sync().await.unwrap();
-    let (a, b) = (
-        ends.0.index(expected.len() + 1),
-        ends.1.index(expected.len() + 1),
-    );
+    let (a, b) = (ends.0.index(expected.len() + 1), ends.1.index(expected.len() + 1));
     let range = a.min(b)..a.max(b);
-    let found = read(store, &id, range.start as u64..range.end as u64)
-        .await
-        .unwrap();
-    assert!(
-        found == expected[range.clone()],
-        "{range:?} of {} differs",
-        expected.len()
-    );
+    let found = read(store, &id, range.start as u64..range.end as u64).await.unwrap();
+    assert!(found == expected[range.clone()], "{range:?} of {} differs", expected.len());
     store.remove(&id).await.unwrap();
 }

@@ -6,10 +6,7 @@ use serde_json::Value;
 use wharfinger_testkit::http::Client;
 
 pub(crate) async fn send(client: &Client, method: &str, target: &str) -> Response<Bytes> {
-    client
-        .send(method, target, &[], Bytes::new())
-        .await
-        .unwrap()
+    client.send(method, target, &[], Bytes::new()).await.unwrap()
 }
 
 pub(crate) fn json_of(answer: &Response<Bytes>) -> Value {

@@ -22,11 +22,7 @@ fn suite() -> PathBuf {
         PathBuf::from,
     );
     let suite = tools.join("conformance");
-    assert!(
-        suite.is_file(),
-        "the conformance suite is not in {}: run `cargo xtask setup`",
-        tools.display()
-    );
+    assert!(suite.is_file(), "the conformance suite is not in {}: run `cargo xtask setup`", tools.display());
     suite
 }
 
@@ -36,11 +32,7 @@ async fn conforms_at_1_0(engine: EngineKind) {
 }
 
 async fn conforms_at_1_1(engine: EngineKind) {
-    conforms(
-        &mut Program::start(engine),
-        engine,
-        &[("OCI_VERSION", "1.1")],
-    );
+    conforms(&mut Program::start(engine), engine, &[("OCI_VERSION", "1.1")]);
 }
 
 /// What will be the next version.
@@ -60,10 +52,7 @@ fn conforms(program: &mut Program, engine: EngineKind, settings: &[(&str, &str)]
         .env("OCI_TLS", "disabled")
         .env("OCI_REPO1", program.image("conformance/one"))
         .env("OCI_REPO2", program.image("conformance/two"))
-        .env(
-            "OCI_USERNAME",
-            format!("{}/{}", bootstrap.namespace, bootstrap.username),
-        )
+        .env("OCI_USERNAME", format!("{}/{}", bootstrap.namespace, bootstrap.username))
         .env("OCI_PASSWORD", &bootstrap.auth_token)
         .env("OCI_CACHE_AUTH", "true")
         .envs(settings.iter().copied())
@@ -83,11 +72,7 @@ fn conforms(program: &mut Program, engine: EngineKind, settings: &[(&str, &str)]
         count(&report, "Skip"),
         count(&report, "Total")
     );
-    let skips: Vec<&str> = report
-        .lines()
-        .map(str::trim)
-        .filter(|line| line.ends_with(": Skip"))
-        .collect();
+    let skips: Vec<&str> = report.lines().map(str::trim).filter(|line| line.ends_with(": Skip")).collect();
     println!("skipped: {skips:?}");
     assert_eq!(skips, SKIPS, "the skips are no longer those that are known");
     assert_eq!(count(&report, "Skip"), SKIPS.len());

@@ -39,11 +39,7 @@ fn run(mut command: Command) -> (Option<i32>, String) {
 /// `serve` in that data directory, on a free port unless arguments say otherwise.
 fn serve(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary());
-    command
-        .arg("--data-dir")
-        .arg(data)
-        .arg("serve")
-        .env("WHARFINGER__MANAGEMENT__LISTEN", "");
+    command.arg("--data-dir").arg(data).arg("serve").env("WHARFINGER__MANAGEMENT__LISTEN", "");
     if !arguments.contains(&"--listen") {
         command.args(["--listen", "127.0.0.1:0"]);
     }
@@ -57,15 +53,9 @@ fn refuses(command: Command, code: i32, parts: &[&str]) {
     let (status, said) = run(command);
     assert_eq!(status, Some(code), "{shown}: {said}");
     for part in parts {
-        assert!(
-            said.contains(part),
-            "`{part}` is not in what {shown} said: {said}"
-        );
+        assert!(said.contains(part), "`{part}` is not in what {shown} said: {said}");
     }
-    assert!(
-        !said.contains("panicked"),
-        "{shown} ends in a panic: {said}"
-    );
+    assert!(!said.contains("panicked"), "{shown} ends in a panic: {said}");
 }
 
 #[track_caller]
@@ -80,36 +70,23 @@ fn refuses_settings(text: &str, parts: &[&str]) {
 
 #[test]
 fn an_unknown_setting_is_named_with_its_line() {
-    refuses_settings(
-        "# settings\n[server]\nlissten = \"127.0.0.1:0\"\n",
-        &["line 3", "lissten", "listen"],
-    );
+    refuses_settings("# settings\n[server]\nlissten = \"127.0.0.1:0\"\n", &["line 3", "lissten", "listen"]);
     refuses_settings("[sever]\n", &["line 1", "sever", "server"]);
 }
 
 #[test]
 fn a_wrong_value_is_named_with_its_line_and_a_right_one() {
-    refuses_settings(
-        "[tokens]\nlifetime = \"soon\"\n",
-        &["line 2", "soon", "90s"],
-    );
+    refuses_settings("[tokens]\nlifetime = \"soon\"\n", &["line 2", "soon", "90s"]);
     refuses_settings(
         "[server]\ntrusted_proxies = [\"10.0.0.0/99\"]\n",
         &["line 2", "10.0.0.0/99", "10.0.0.0/8"],
     );
-    refuses_settings(
-        "[server]\nlisten = \"localhost\"\n",
-        &["line 2", "localhost", "127.0.0.1:5000"],
-    );
+    refuses_settings("[server]\nlisten = \"localhost\"\n", &["line 2", "localhost", "127.0.0.1:5000"]);
     refuses_settings("[server\n", &["line 1"]);
     // What is wrong beyond its form is named without the place, which may be a variable.
     let data = TempDir::new();
     for (variable, value, parts) in [
-        (
-            "WHARFINGER__TOKENS__LIFETIME",
-            "1s",
-            ["tokens.lifetime", "1s", "at least 60s"],
-        ),
+        ("WHARFINGER__TOKENS__LIFETIME", "1s", ["tokens.lifetime", "1s", "at least 60s"]),
         (
             "WHARFINGER__TENANCY__NAMESPACE",
             "No Such Thing",
@@ -145,11 +122,7 @@ fn a_wrong_variable_is_named() {
         1,
         &["WHARFINGER__DATABASE__URL_FILE", "/no/such/file"],
     );
-    refuses(
-        with("WHARFINGER__LOG__FILTER", "loud=very"),
-        1,
-        &["log.filter", "loud=very"],
-    );
+    refuses(with("WHARFINGER__LOG__FILTER", "loud=very"), 1, &["log.filter", "loud=very"]);
 }
 
 #[test]
@@ -171,11 +144,7 @@ fn a_port_that_is_taken_is_named_with_its_setting() {
     );
     let mut command = serve(&data.path().join("data"), &[]);
     command.env("WHARFINGER__MANAGEMENT__LISTEN", &address);
-    refuses(
-        command,
-        1,
-        &[&address, "management.listen", "choose another"],
-    );
+    refuses(command, 1, &[&address, "management.listen", "choose another"]);
 }
 
 #[test]
@@ -184,12 +153,7 @@ fn an_address_beyond_loopback_needs_tls() {
     refuses(
         serve(&data.path().join("data"), &["--listen", "0.0.0.0:0"]),
         1,
-        &[
-            "server.listen",
-            "0.0.0.0:0",
-            "tls.terminated_by_proxy",
-            "loopback",
-        ],
+        &["server.listen", "0.0.0.0:0", "tls.terminated_by_proxy", "loopback"],
     );
 }
 
@@ -210,11 +174,7 @@ fn a_data_directory_that_cannot_be_written_is_named() {
     }
     let file = scratch.path().join("file");
     fs::write(&file, "").unwrap();
-    refuses(
-        serve(&file, &[]),
-        1,
-        &[file.to_str().unwrap(), "--data-dir"],
-    );
+    refuses(serve(&file, &[]), 1, &[file.to_str().unwrap(), "--data-dir"]);
 }
 
 /// The command as a user who may write nothing, since root may write everything.
@@ -237,11 +197,7 @@ fn as_nobody(command: &Command, scratch: &Path) -> Command {
 fn a_data_directory_in_use_is_named() {
     let program = Program::start(EngineKind::Sqlite);
     let data = program.data_dir();
-    refuses(
-        serve(&data, &[]),
-        1,
-        &[data.to_str().unwrap(), "in use", "--data-dir"],
-    );
+    refuses(serve(&data, &[]), 1, &[data.to_str().unwrap(), "in use", "--data-dir"]);
     // The one that runs has not noticed.
     program.admin(&["user", "list"]);
 }
@@ -255,10 +211,7 @@ fn a_database_of_a_newer_version_is_refused_untouched() {
 database = sqlite3.connect(sys.argv[1])
 database.execute('UPDATE schema_version SET version = 4711')
 database.commit()";
-    let status = Command::new("python3")
-        .args(["-c", python])
-        .arg(&database)
-        .status();
+    let status = Command::new("python3").args(["-c", python]).arg(&database).status();
     assert!(status.expect("python3 is installed").success());
     let parts = [database.to_str().unwrap(), "4711", "newer"];
     refuses(serve(&program.data_dir(), &[]), 1, &parts);
@@ -291,26 +244,15 @@ fn wrong_usage_exits_with_2() {
     refuses(usage(&["admin"]), 2, &["Usage"]);
     refuses(usage(&["admin", "user", "frobnicate"]), 2, &["frobnicate"]);
     refuses(usage(&["admin", "user", "create"]), 2, &["NAME"]);
-    refuses(
-        usage(&["admin", "user", "update", "u", "--active", "maybe"]),
-        2,
-        &["maybe", "--active"],
-    );
+    refuses(usage(&["admin", "user", "update", "u", "--active", "maybe"]), 2, &["maybe", "--active"]);
 }
 
 #[test]
 fn an_admin_command_without_a_server_says_how_to_start_one() {
     let data = TempDir::new();
     let mut command = Command::new(binary());
-    command
-        .arg("--data-dir")
-        .arg(data.path())
-        .args(["admin", "user", "list"]);
-    refuses(
-        command,
-        1,
-        &["control.sock", "wharfinger serve", "--data-dir"],
-    );
+    command.arg("--data-dir").arg(data.path()).args(["admin", "user", "list"]);
+    refuses(command, 1, &["control.sock", "wharfinger serve", "--data-dir"]);
 }
 
 #[test]
@@ -356,10 +298,7 @@ async fn a_stop_waits_for_a_slow_upload(engine: EngineKind) {
 
     program.terminate();
     let address = program.address();
-    wait_until("no more connections", async || {
-        Client::new(address).get("/healthz").await.is_err()
-    })
-    .await;
+    wait_until("no more connections", async || Client::new(address).get("/healthz").await.is_err()).await;
     stream.write_all(&blob[100_000..]).await.unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();

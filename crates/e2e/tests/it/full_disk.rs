@@ -55,10 +55,7 @@ async fn a_single_request_that_fills_the_disk_gives_its_room_back() {
     let image = program.image("full/app");
     let (large, small) = (Dice::new(1).bytes(6 << 20), Dice::new(2).bytes(100_000));
     assert_eq!(push(&client, &image, &small).await, StatusCode::CREATED);
-    assert_eq!(
-        push(&client, &image, &large).await,
-        StatusCode::SERVICE_UNAVAILABLE
-    );
+    assert_eq!(push(&client, &image, &large).await, StatusCode::SERVICE_UNAVAILABLE);
     let other = Dice::new(3).bytes(100_000);
     assert_eq!(push(&client, &image, &other).await, StatusCode::CREATED);
     for blob in [&small, &other] {

@@ -3,9 +3,7 @@
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::json;
-use wharfinger_testkit::http::{
-    IMAGE_INDEX, IMAGE_MANIFEST, descriptor, digest, image_manifest, text,
-};
+use wharfinger_testkit::http::{IMAGE_INDEX, IMAGE_MANIFEST, descriptor, digest, image_manifest, text};
 use wharfinger_testkit::program::{EngineKind, Program};
 
 use crate::answers::{is, json_of, send};
@@ -89,10 +87,7 @@ async fn manifests_of_every_kind_are_kept_exactly(engine: EngineKind) {
             let path = format!("/v2/{image}/manifests/{reference}");
             for method in ["HEAD", "GET"] {
                 // A client that accepts nothing but another kind still gets what was pushed.
-                let headers = [(
-                    "accept",
-                    "application/vnd.docker.distribution.manifest.v1+json",
-                )];
+                let headers = [("accept", "application/vnd.docker.distribution.manifest.v1+json")];
                 let answer = client.send(method, &path, &headers, "").await.unwrap();
                 assert_eq!(answer.status(), StatusCode::OK, "{method} {path}");
                 assert_eq!(text(answer.headers(), "content-type"), media_type);
@@ -129,15 +124,7 @@ async fn a_manifest_that_cannot_be_right_is_refused(engine: EngineKind) {
     is(&answer, StatusCode::BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN");
 
     let right = image_manifest(&config, &[]);
-    for bad in [
-        "",
-        "null",
-        "[]",
-        "{",
-        "\"text\"",
-        "{\"schemaVersion\":2",
-        "\u{0}",
-    ] {
+    for bad in ["", "null", "[]", "{", "\"text\"", "{\"schemaVersion\":2", "\u{0}"] {
         let answer = put("t", IMAGE_MANIFEST, bad.to_owned().into()).await;
         is(&answer, StatusCode::BAD_REQUEST, "MANIFEST_INVALID");
     }
@@ -154,9 +141,7 @@ async fn a_manifest_that_cannot_be_right_is_refused(engine: EngineKind) {
     let answer = put("t", IMAGE_MANIFEST, large).await;
     assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(
-        send(&client, "GET", &format!("/v2/{image}/manifests/t"))
-            .await
-            .status(),
+        send(&client, "GET", &format!("/v2/{image}/manifests/t")).await.status(),
         StatusCode::NOT_FOUND
     );
     for reference in [".", "-", "a b", &"t".repeat(129), "sha256:short"] {
@@ -168,10 +153,7 @@ async fn a_manifest_that_cannot_be_right_is_refused(engine: EngineKind) {
         let target = format!("/v2/{}/manifests/t", program.image(name));
         let answer = send(&client, "GET", &target).await;
         assert!(
-            matches!(
-                answer.status(),
-                StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND
-            ),
+            matches!(answer.status(), StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND),
             "{name}: {answer:?}"
         );
     }
@@ -212,10 +194,7 @@ async fn a_delete_hides_and_a_push_brings_back(engine: EngineKind) {
     assert_eq!(status("DELETE", &by_digest).await, StatusCode::ACCEPTED);
     for reference in ["two", &digest_of_manifest] {
         assert_eq!(status("GET", &path(reference)).await, StatusCode::NOT_FOUND);
-        assert_eq!(
-            status("HEAD", &path(reference)).await,
-            StatusCode::NOT_FOUND
-        );
+        assert_eq!(status("HEAD", &path(reference)).await, StatusCode::NOT_FOUND);
     }
     assert_eq!(status("DELETE", &by_digest).await, StatusCode::NOT_FOUND);
     let tags = send(&client, "GET", &format!("/v2/{image}/tags/list")).await;
@@ -224,20 +203,12 @@ async fn a_delete_hides_and_a_push_brings_back(engine: EngineKind) {
     // Now the blob is used by a hidden manifest only: it goes, and comes back with a push.
     assert_eq!(status("DELETE", &blob).await, StatusCode::ACCEPTED);
     for method in ["GET", "HEAD", "DELETE"] {
-        assert_eq!(
-            status(method, &blob).await,
-            StatusCode::NOT_FOUND,
-            "{method}"
-        );
+        assert_eq!(status(method, &blob).await, StatusCode::NOT_FOUND, "{method}");
     }
     let target = path("three");
     let headers = [("content-type", IMAGE_MANIFEST)];
     let refused = client.send("PUT", &target, &headers, manifest.clone());
-    is(
-        &refused.await.unwrap(),
-        StatusCode::BAD_REQUEST,
-        "MANIFEST_BLOB_UNKNOWN",
-    );
+    is(&refused.await.unwrap(), StatusCode::BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN");
     client.push_blob(&image, &layer).await.unwrap();
     assert_eq!(send(&client, "GET", &blob).await.body(), &layer);
     put("three").await;

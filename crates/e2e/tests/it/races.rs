@@ -26,11 +26,7 @@ where
 
 async fn status(client: Client, method: &'static str, target: String, body: Bytes) -> StatusCode {
     let headers = [("content-type", IMAGE_MANIFEST)];
-    let headers = if target.contains("/manifests/") {
-        &headers[..]
-    } else {
-        &[]
-    };
+    let headers = if target.contains("/manifests/") { &headers[..] } else { &[] };
     let answer = client.send(method, &target, headers, body).await.unwrap();
     answer.status()
 }
@@ -50,11 +46,7 @@ async fn the_same_first_push_from_many_clients_succeeds_for_each(engine: EngineK
     let repositories = program.admin(&["repository", "list"]);
     assert_eq!(repositories.as_array().unwrap().len(), 1, "{repositories}");
     let image = program.image("races/first");
-    assert!(
-        blob_matches(&program.administrator(), &image, &layer)
-            .await
-            .unwrap()
-    );
+    assert!(blob_matches(&program.administrator(), &image, &layer).await.unwrap());
 }
 
 async fn a_session_is_closed_once(engine: EngineKind) {
@@ -89,12 +81,7 @@ async fn chunks_for_the_same_place_are_taken_once(engine: EngineKind) {
             answer.unwrap().status()
         });
     }
-    let mut answers: Vec<u16> = chunks
-        .join_all()
-        .await
-        .iter()
-        .map(StatusCode::as_u16)
-        .collect();
+    let mut answers: Vec<u16> = chunks.join_all().await.iter().map(StatusCode::as_u16).collect();
     answers.sort_unstable();
     assert_eq!(answers, [202, 416, 416, 416, 416, 416]);
     let closing = format!("{location}?digest={}", digest(&blob));
@@ -128,10 +115,7 @@ async fn a_put_and_a_delete_never_leave_an_image_with_a_hole(engine: EngineKind)
         requests.push(status(client.clone(), "DELETE", blob.clone(), Bytes::new()));
         let answers = all(requests).await;
         let allowed = [201, 202, 400, 404, 405];
-        assert!(
-            answers.keys().all(|status| allowed.contains(status)),
-            "round {round}: {answers:?}"
-        );
+        assert!(answers.keys().all(|status| allowed.contains(status)), "round {round}: {answers:?}");
         for tag in ["a", "b", "c"] {
             let pulled = client.get(&by_tag(tag)).await.unwrap();
             if pulled.status() == StatusCode::OK {
@@ -141,9 +125,7 @@ async fn a_put_and_a_delete_never_leave_an_image_with_a_hole(engine: EngineKind)
         }
     }
     let errors = program.log();
-    let errors = errors
-        .lines()
-        .find(|line| line.contains(r#""level":"ERROR""#));
+    let errors = errors.lines().find(|line| line.contains(r#""level":"ERROR""#));
     assert_eq!(errors, None);
 }
 
@@ -157,14 +139,10 @@ async fn one_tag_put_by_many_is_one_of_theirs(engine: EngineKind) {
     for layer in &layers {
         client.push_blob(&image, layer).await.unwrap();
     }
-    let manifests: Vec<Bytes> = layers
-        .iter()
-        .map(|layer| image_manifest(&config, &[layer]))
-        .collect();
+    let manifests: Vec<Bytes> = layers.iter().map(|layer| image_manifest(&config, &[layer])).collect();
     let target = format!("/v2/{image}/manifests/moving");
-    let puts = manifests
-        .iter()
-        .map(|manifest| status(client.clone(), "PUT", target.clone(), manifest.clone()));
+    let puts =
+        manifests.iter().map(|manifest| status(client.clone(), "PUT", target.clone(), manifest.clone()));
     assert_eq!(all(puts.collect()).await, HashMap::from([(201, 8)]));
     let pulled = client.get(&target).await.unwrap();
     assert!(manifests.contains(pulled.body()));
@@ -176,13 +154,9 @@ async fn one_tag_put_by_many_is_one_of_theirs(engine: EngineKind) {
 async fn the_same_user_made_by_many_is_made_once(engine: EngineKind) {
     let program = Program::start(engine);
     let outcomes = std::thread::scope(|scope| {
-        let creations: Vec<_> = (0..6)
-            .map(|_| scope.spawn(|| program.admin_output(&["user", "create", "alice"])))
-            .collect();
-        let outcomes: Vec<_> = creations
-            .into_iter()
-            .map(|creation| creation.join().unwrap())
-            .collect();
+        let creations: Vec<_> =
+            (0..6).map(|_| scope.spawn(|| program.admin_output(&["user", "create", "alice"]))).collect();
+        let outcomes: Vec<_> = creations.into_iter().map(|creation| creation.join().unwrap()).collect();
         outcomes
     });
     let made = outcomes.iter().filter(|output| output.status.success());

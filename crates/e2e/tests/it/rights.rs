@@ -53,27 +53,12 @@ fn requests(image: &str) -> Vec<(&'static str, String)> {
         ("HEAD", format!("/v2/{image}/blobs/{digest}")),
         ("DELETE", format!("/v2/{image}/blobs/{digest}")),
         ("POST", format!("/v2/{image}/blobs/uploads/")),
-        (
-            "POST",
-            format!("/v2/{image}/blobs/uploads/?digest={digest}"),
-        ),
-        (
-            "POST",
-            format!("/v2/{image}/blobs/uploads/?mount={digest}&from={image}"),
-        ),
+        ("POST", format!("/v2/{image}/blobs/uploads/?digest={digest}")),
+        ("POST", format!("/v2/{image}/blobs/uploads/?mount={digest}&from={image}")),
         ("GET", format!("/v2/{image}/blobs/uploads/no-such-session")),
-        (
-            "PATCH",
-            format!("/v2/{image}/blobs/uploads/no-such-session"),
-        ),
-        (
-            "PUT",
-            format!("/v2/{image}/blobs/uploads/no-such-session?digest={digest}"),
-        ),
-        (
-            "DELETE",
-            format!("/v2/{image}/blobs/uploads/no-such-session"),
-        ),
+        ("PATCH", format!("/v2/{image}/blobs/uploads/no-such-session")),
+        ("PUT", format!("/v2/{image}/blobs/uploads/no-such-session?digest={digest}")),
+        ("DELETE", format!("/v2/{image}/blobs/uploads/no-such-session")),
     ]
 }
 
@@ -81,10 +66,8 @@ async fn a_private_repository_and_none_look_alike(engine: EngineKind) {
     let program = server(engine).await;
     let user = program.new_user("bob");
     let other = Bootstrap::read(&program.admin(&["tenancy", "create", "other"]));
-    let stranger = program.anonymous().basic(
-        &format!("{}/{}", other.namespace, other.username),
-        &other.auth_token,
-    );
+    let stranger =
+        program.anonymous().basic(&format!("{}/{}", other.namespace, other.username), &other.auth_token);
     let there = program.image("app");
     let missing = program.image("xyz");
     let no_tenancy = "nosuchtenancy/app";
@@ -101,10 +84,7 @@ async fn a_private_repository_and_none_look_alike(engine: EngineKind) {
                     (&missing_requests[index].1, missing.as_str()),
                     (&foreign_requests[index].1, no_tenancy),
                 ];
-                let answer = client
-                    .send(method, target, &[], Bytes::new())
-                    .await
-                    .unwrap();
+                let answer = client.send(method, target, &[], Bytes::new()).await.unwrap();
                 assert_eq!(answer.status(), expected, "{who}: {method} {target}");
                 if *method != "HEAD" {
                     let expected = match expected {
@@ -114,10 +94,7 @@ async fn a_private_repository_and_none_look_alike(engine: EngineKind) {
                     assert_eq!(code(&answer), expected, "{who}: {method} {target}");
                 }
                 for (other_target, other_name) in others {
-                    let other = client
-                        .send(method, other_target, &[], Bytes::new())
-                        .await
-                        .unwrap();
+                    let other = client.send(method, other_target, &[], Bytes::new()).await.unwrap();
                     assert_eq!(
                         // The client knows the name that it asked for.
                         seen(&answer).replace(&there, "NAME"),
@@ -134,14 +111,9 @@ async fn a_public_repository_is_read_by_anybody_and_written_by_none(engine: Engi
     let program = server(engine).await;
     let image = program.image("open");
     let user = program.new_user("bob");
-    for (client, refusal) in [
-        (program.anonymous(), StatusCode::UNAUTHORIZED),
-        (user, StatusCode::FORBIDDEN),
-    ] {
-        let token = client
-            .token(&[&format!("repository:{image}:pull,push,delete")])
-            .await
-            .unwrap();
+    for (client, refusal) in [(program.anonymous(), StatusCode::UNAUTHORIZED), (user, StatusCode::FORBIDDEN)]
+    {
+        let token = client.token(&[&format!("repository:{image}:pull,push,delete")]).await.unwrap();
         for client in [client.clone(), client.bearer(&token)] {
             let manifest = client.get(&format!("/v2/{image}/manifests/1")).await;
             let manifest = expect(manifest.unwrap(), StatusCode::OK).unwrap();
@@ -155,11 +127,7 @@ async fn a_public_repository_is_read_by_anybody_and_written_by_none(engine: Engi
                 if matches!(method, "GET" | "HEAD") && !target.contains("uploads") {
                     continue;
                 }
-                assert_eq!(
-                    status(&client, method, &target).await,
-                    refusal,
-                    "{method} {target}"
-                );
+                assert_eq!(status(&client, method, &target).await, refusal, "{method} {target}");
             }
         }
     }
@@ -216,10 +184,7 @@ async fn a_token_is_no_wider_than_it_was_asked_for(engine: EngineKind) {
     let program = server(engine).await;
     let image = program.image("app");
     let administrator = program.administrator();
-    let pull = administrator
-        .token(&[&format!("repository:{image}:pull")])
-        .await
-        .unwrap();
+    let pull = administrator.token(&[&format!("repository:{image}:pull")]).await.unwrap();
     let pull = administrator.bearer(&pull);
     let manifest = format!("/v2/{image}/manifests/1");
     assert_eq!(status(&pull, "GET", &manifest).await, StatusCode::OK);
@@ -231,17 +196,10 @@ async fn a_token_is_no_wider_than_it_was_asked_for(engine: EngineKind) {
         ("GET", "/v2/_catalog".to_owned()),
     ] {
         let answer = pull.send(method, &target, &[], Bytes::new()).await.unwrap();
-        assert_eq!(
-            answer.status(),
-            StatusCode::UNAUTHORIZED,
-            "{method} {target}"
-        );
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{method} {target}");
         assert_eq!(code(&answer), "UNAUTHORIZED");
         let challenge = text(answer.headers(), "www-authenticate");
-        assert!(
-            challenge.contains(r#"error="insufficient_scope""#),
-            "{challenge}"
-        );
+        assert!(challenge.contains(r#"error="insufficient_scope""#), "{challenge}");
         assert!(challenge.contains("scope=\""), "{challenge}");
     }
 }
@@ -268,11 +226,7 @@ async fn wrong_credentials_are_refused_alike_and_challenged() {
         let client = anonymous.basic(&name, password);
         for target in ["/v2/", "/20180419/docker/token?service=wharfinger"] {
             let answer = client.get(target).await.unwrap();
-            assert_eq!(
-                answer.status(),
-                StatusCode::UNAUTHORIZED,
-                "{name}: {target}"
-            );
+            assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{name}: {target}");
             assert_eq!(code(&answer), "UNAUTHORIZED");
             assert!(answer.headers().contains_key("www-authenticate"));
         }
@@ -291,20 +245,13 @@ async fn wrong_credentials_are_refused_alike_and_challenged() {
     let (rest, signature) = token.rsplit_once('.').unwrap();
     let altered: String = signature.chars().rev().collect();
     let altered = anonymous.bearer(&format!("{rest}.{altered}"));
-    assert_eq!(
-        status(&altered, "GET", "/v2/").await,
-        StatusCode::UNAUTHORIZED
-    );
+    assert_eq!(status(&altered, "GET", "/v2/").await, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_form_of_a_login_name_is_the_same_user() {
     let program = server(EngineKind::Sqlite).await;
-    let Bootstrap {
-        namespace,
-        username,
-        auth_token,
-    } = &program.bootstrap;
+    let Bootstrap { namespace, username, auth_token } = &program.bootstrap;
     let tags = format!("/v2/{}/tags/list", program.image("app"));
     for name in [
         format!("{namespace}/{username}"),
@@ -313,21 +260,14 @@ async fn every_form_of_a_login_name_is_the_same_user() {
         format!("{namespace}/OracleIdentityCloudService/{username}"),
     ] {
         let client = program.anonymous().basic(&name, auth_token);
-        assert_eq!(
-            status(&client, "GET", &tags).await,
-            StatusCode::OK,
-            "{name}"
-        );
+        assert_eq!(status(&client, "GET", &tags).await, StatusCode::OK, "{name}");
         let token = client.bearer(&client.token(&[]).await.unwrap());
         assert_eq!(status(&token, "GET", &tags).await, StatusCode::OK, "{name}");
         let form = format!(
             "grant_type=password&service=wharfinger&client_id=test&username={name}&password={auth_token}"
         );
         let headers = [("content-type", "application/x-www-form-urlencoded")];
-        let posted = program
-            .anonymous()
-            .send("POST", "/20180419/docker/token", &headers, form)
-            .await;
+        let posted = program.anonymous().send("POST", "/20180419/docker/token", &headers, form).await;
         let posted = expect(posted.unwrap(), StatusCode::OK).unwrap();
         let body: Value = serde_json::from_slice(posted.body()).unwrap();
         let token = client.bearer(body["access_token"].as_str().unwrap());
@@ -346,25 +286,17 @@ async fn the_challenge_is_exactly_one_that_every_client_reads() {
         text(base.headers(), "www-authenticate"),
         format!(r#"Bearer realm="{realm}",service="wharfinger""#)
     );
-    assert_eq!(
-        text(base.headers(), "docker-distribution-api-version"),
-        "registry/2.0"
-    );
+    assert_eq!(text(base.headers(), "docker-distribution-api-version"), "registry/2.0");
     let image = program.image("app");
     let pull = anonymous.get(&format!("/v2/{image}/manifests/1")).await;
     assert_eq!(
         text(pull.unwrap().headers(), "www-authenticate"),
         format!(r#"Bearer realm="{realm}",service="wharfinger",scope="repository:{image}:pull""#)
     );
-    let push = anonymous
-        .send("POST", &format!("/v2/{image}/blobs/uploads/"), &[], "")
-        .await;
+    let push = anonymous.send("POST", &format!("/v2/{image}/blobs/uploads/"), &[], "").await;
     let push = push.unwrap();
     let challenge = text(push.headers(), "www-authenticate");
-    assert!(
-        challenge.ends_with(&format!(r#"scope="repository:{image}:pull,push""#)),
-        "{challenge}"
-    );
+    assert!(challenge.ends_with(&format!(r#"scope="repository:{image}:pull,push""#)), "{challenge}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -394,10 +326,7 @@ async fn the_catalog_needs_a_login_and_shows_what_may_be_seen() {
         let answer = client.get("/v2/_catalog").await.unwrap();
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
         let challenge = text(answer.headers(), "www-authenticate");
-        assert!(
-            challenge.contains(r#"scope="registry:catalog:*""#),
-            "{challenge}"
-        );
+        assert!(challenge.contains(r#"scope="registry:catalog:*""#), "{challenge}");
     }
     let administrator = program.administrator();
     let scoped = administrator.token(&["registry:catalog:*"]).await.unwrap();
@@ -425,11 +354,7 @@ async fn the_control_plane_has_no_way_in_from_the_network() {
             ("POST", "/api/v1/tenancies"),
         ] {
             let answer = client.send(method, target, &[], "").await.unwrap();
-            assert_eq!(
-                answer.status(),
-                StatusCode::UNAUTHORIZED,
-                "{method} {target}"
-            );
+            assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{method} {target}");
         }
     }
 }
@@ -438,23 +363,15 @@ async fn the_control_plane_has_no_way_in_from_the_network() {
 async fn a_blob_of_another_repository_is_not_read_or_taken_over_by_its_digest() {
     let program = server(EngineKind::Sqlite).await;
     let other = Bootstrap::read(&program.admin(&["tenancy", "create", "other"]));
-    let stranger = program.anonymous().basic(
-        &format!("{}/{}", other.namespace, other.username),
-        &other.auth_token,
-    );
+    let stranger =
+        program.anonymous().basic(&format!("{}/{}", other.namespace, other.username), &other.auth_token);
     let own = format!("{}/mine", other.namespace);
     let layer = wharfinger_testkit::http::digest(&LAYER);
-    stranger
-        .push_image(&own, "1", &Bytes::from_static(b"own"))
-        .await
-        .unwrap();
+    stranger.push_image(&own, "1", &Bytes::from_static(b"own")).await.unwrap();
     let blob = format!("/v2/{own}/blobs/{layer}");
     assert_eq!(status(&stranger, "GET", &blob).await, StatusCode::NOT_FOUND);
     let from = program.image("app");
-    for query in [
-        format!("mount={layer}&from={from}"),
-        format!("mount={layer}"),
-    ] {
+    for query in [format!("mount={layer}&from={from}"), format!("mount={layer}")] {
         let target = format!("/v2/{own}/blobs/uploads/?{query}");
         let status = status(&stranger, "POST", &target).await;
         assert_eq!(status, StatusCode::ACCEPTED, "{query}");
@@ -463,10 +380,7 @@ async fn a_blob_of_another_repository_is_not_read_or_taken_over_by_its_digest() 
     let manifest = wharfinger_testkit::http::image_manifest(b"{}", &[&LAYER]);
     let headers = [("content-type", IMAGE_MANIFEST)];
     let target = format!("/v2/{own}/manifests/stolen");
-    let answer = stranger
-        .send("PUT", &target, &headers, manifest)
-        .await
-        .unwrap();
+    let answer = stranger.send("PUT", &target, &headers, manifest).await.unwrap();
     assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
     assert_eq!(code(&answer), "MANIFEST_BLOB_UNKNOWN");
 }

@@ -32,10 +32,7 @@ async fn lists_are_paged_in_byte_order(engine: EngineKind) {
     let program = Program::start(engine);
     let client = program.administrator();
     let image = program.image("surface/lists");
-    let manifest = client
-        .push_image(&image, "b", &Bytes::from_static(b"layer"))
-        .await
-        .unwrap();
+    let manifest = client.push_image(&image, "b", &Bytes::from_static(b"layer")).await.unwrap();
     // Bytes, not words: capitals first, and `_` after them.
     let tags = ["10", "9", "B", "Z-1", "_x", "a", "a.1", "a_1", "b", "c"];
     for tag in tags {
@@ -58,11 +55,7 @@ async fn lists_are_paged_in_byte_order(engine: EngineKind) {
     assert_eq!(none, [Vec::<String>::new()]);
     for bad in ["n=-1", "n=x", "n=1.5", "n="] {
         let answer = send(&client, "GET", &format!("{list}?{bad}")).await;
-        is(
-            &answer,
-            StatusCode::BAD_REQUEST,
-            "PAGINATION_NUMBER_INVALID",
-        );
+        is(&answer, StatusCode::BAD_REQUEST, "PAGINATION_NUMBER_INVALID");
     }
     let huge = pages(&client, &format!("{list}?n=18446744073709551615"), "tags").await;
     assert_eq!(huge, [tags.to_vec()]);
@@ -72,8 +65,7 @@ async fn lists_are_paged_in_byte_order(engine: EngineKind) {
     for name in ["surface/b", "surface/a-1", "surface/a_1", "surface/a"] {
         program.admin(&["repository", "create", name]);
     }
-    let names =
-        ["a", "a-1", "a_1", "b", "lists"].map(|name| program.image(&format!("surface/{name}")));
+    let names = ["a", "a-1", "a_1", "b", "lists"].map(|name| program.image(&format!("surface/{name}")));
     let catalog = pages(&client, "/v2/_catalog", "repositories").await;
     assert_eq!(catalog, [names.to_vec()]);
     let in_twos = pages(&client, "/v2/_catalog?n=2", "repositories").await;
@@ -92,17 +84,10 @@ async fn health_and_metrics_are_where_they_belong() {
             assert_eq!(send(client, "GET", target).await.status(), StatusCode::OK);
         }
     }
-    assert_eq!(
-        send(&main, "GET", "/metrics").await.status(),
-        StatusCode::NOT_FOUND,
-        "not for the world"
-    );
+    assert_eq!(send(&main, "GET", "/metrics").await.status(), StatusCode::NOT_FOUND, "not for the world");
     let client = program.administrator();
     let image = program.image("surface/metrics");
-    client
-        .push_image(&image, "1", &Bytes::from_static(b"layer"))
-        .await
-        .unwrap();
+    client.push_image(&image, "1", &Bytes::from_static(b"layer")).await.unwrap();
     let metrics = send(&management, "GET", "/metrics").await;
     let kind = text(metrics.headers(), "content-type");
     assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
@@ -154,25 +139,17 @@ async fn every_answer_carries_the_request_id_that_the_log_has() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_reaches_the_log() {
-    let mut program =
-        Program::start_with(EngineKind::Sqlite, &[("WHARFINGER__LOG__FILTER", "trace")]);
+    let mut program = Program::start_with(EngineKind::Sqlite, &[("WHARFINGER__LOG__FILTER", "trace")]);
     let client = program.administrator();
     let image = program.image("surface/secrets");
     let token = client.token(&[]).await.unwrap();
-    client
-        .bearer(&token)
-        .push_image(&image, "1", &Bytes::from_static(b"layer"))
-        .await
-        .unwrap();
+    client.bearer(&token).push_image(&image, "1", &Bytes::from_static(b"layer")).await.unwrap();
     let user = program.new_user("bob");
     let users_token = user.token(&[]).await.unwrap();
     let namespace = program.bootstrap.namespace.clone();
     let wrong = program.anonymous();
     let wrong = wrong.basic(&format!("{namespace}/bob"), "a-wrong-password");
-    assert_eq!(
-        send(&wrong, "GET", "/v2/").await.status(),
-        StatusCode::UNAUTHORIZED
-    );
+    assert_eq!(send(&wrong, "GET", "/v2/").await.status(), StatusCode::UNAUTHORIZED);
     let form = format!(
         "grant_type=password&username={namespace}/bob&password=another-wrong-password&service=wharfinger"
     );
@@ -211,25 +188,13 @@ async fn an_unknown_path_or_method_says_what_is_there() {
     let image = program.image("surface/paths");
     let answer = send(&client, "PATCH", &format!("/v2/{image}/tags/list")).await;
     is(&answer, StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED");
-    assert!(
-        text(answer.headers(), "allow").contains("GET"),
-        "{answer:?}"
-    );
+    assert!(text(answer.headers(), "allow").contains("GET"), "{answer:?}");
     let answer = send(&client, "GET", &format!("/v2/{image}/no/such")).await;
     is(&answer, StatusCode::NOT_FOUND, "UNSUPPORTED");
     let layer = descriptor(LAYER, b"layer");
-    let bad = layer["digest"]
-        .as_str()
-        .unwrap()
-        .replace("sha256:", "sha256:zz");
+    let bad = layer["digest"].as_str().unwrap().replace("sha256:", "sha256:zz");
     let answer = send(&client, "GET", &format!("/v2/{image}/blobs/{bad}")).await;
-    assert!(
-        matches!(
-            answer.status(),
-            StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND
-        ),
-        "{answer:?}"
-    );
+    assert!(matches!(answer.status(), StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND), "{answer:?}");
 }
 
 wharfinger_e2e::on_each_engine! { lists_are_paged_in_byte_order }

@@ -57,26 +57,13 @@ fn the_tour_works_as_pasted() {
     }
     let log = fs::read_to_string(scratch.path().join("tour/serve.log")).unwrap_or_default();
     let output = fs::read_to_string(&output).unwrap();
-    assert!(
-        status.is_some_and(|status| status.success()),
-        "{status:?}\n{output}\nserver: {log}"
-    );
+    assert!(status.is_some_and(|status| status.success()), "{status:?}\n{output}\nserver: {log}");
 
-    let (before_bob, rest) = output
-        .split_once("bob may not pull")
-        .expect("the second user's pull fails");
-    let (bobs_push, rest) = rest
-        .split_once("bob may not push")
-        .expect("the second user's push fails");
-    let (public, _) = rest
-        .split_once("nobody may push without logging in")
-        .expect("a push without login fails");
-    for said in [
-        "Login Succeeded",
-        "hello from the wharf",
-        "Downloaded newer image for",
-        "/demo/copy\"",
-    ] {
+    let (before_bob, rest) = output.split_once("bob may not pull").expect("the second user's pull fails");
+    let (bobs_push, rest) = rest.split_once("bob may not push").expect("the second user's push fails");
+    let (public, _) =
+        rest.split_once("nobody may push without logging in").expect("a push without login fails");
+    for said in ["Login Succeeded", "hello from the wharf", "Downloaded newer image for", "/demo/copy\""] {
         assert!(before_bob.contains(said), "{said}: {output}");
     }
     // Docker for the administrator, skopeo, docker for the second user.
@@ -92,13 +79,9 @@ fn the_tour_works_as_pasted() {
 #[test]
 fn the_tour_says_how_docker_is_installed_and_started() {
     let preparation = blocks("sh");
-    for said in [
-        "apt-get install -y --no-install-recommends",
-        "docker.io",
-        "skopeo",
-        "busybox-static",
-        "dockerd",
-    ] {
+    for said in
+        ["apt-get install -y --no-install-recommends", "docker.io", "skopeo", "busybox-static", "dockerd"]
+    {
         assert!(preparation.contains(said), "{said}: {preparation}");
     }
 }
@@ -167,10 +150,7 @@ impl Docker {
             .stderr(log)
             .spawn()
             .expect("setpriv of util-linux is installed");
-        let mut docker = Self {
-            host,
-            own: Some((engine, directory.clone())),
-        };
+        let mut docker = Self { host, own: Some((engine, directory.clone())) };
         let deadline = Instant::now() + Duration::from_secs(60);
         while !answers(&docker.host) {
             let (engine, _) = docker.own.as_mut().unwrap();
@@ -197,10 +177,8 @@ impl Drop for Docker {
             let _ = engine.wait();
         }
         // It leaves this mount behind, which keeps the directory from being removed.
-        let _ = Command::new("umount")
-            .arg(directory.join("exec/netns/default"))
-            .stderr(Stdio::null())
-            .status();
+        let _ =
+            Command::new("umount").arg(directory.join("exec/netns/default")).stderr(Stdio::null()).status();
     }
 }
 

@@ -26,10 +26,7 @@ async fn an_upload_says_where_it_is(engine: EngineKind) {
         let range = format!("{start}-{}", end - 1);
         let headers = [("content-range", range.as_str())];
         let bytes = blob.slice(start..end);
-        client
-            .send("PATCH", &location, &headers, bytes)
-            .await
-            .unwrap()
+        client.send("PATCH", &location, &headers, bytes).await.unwrap()
     };
     let at = |answer: &Response<Bytes>, status: StatusCode, range: &str| {
         assert_eq!(answer.status(), status, "{answer:?}");
@@ -37,11 +34,7 @@ async fn an_upload_says_where_it_is(engine: EngineKind) {
         assert_eq!(text(answer.headers(), "location"), location);
     };
     at(&chunk(0, 1_000).await, StatusCode::ACCEPTED, "0-999");
-    at(
-        &send(&client, "GET", &location).await,
-        StatusCode::NO_CONTENT,
-        "0-999",
-    );
+    at(&send(&client, "GET", &location).await, StatusCode::NO_CONTENT, "0-999");
     // A gap, a repetition: refused with the way on, and the session lives.
     for (start, end) in [(2_000, 3_000), (0, 1_000), (500, 1_500)] {
         let refused = chunk(start, end).await;
@@ -51,16 +44,8 @@ async fn an_upload_says_where_it_is(engine: EngineKind) {
     // A chunk that is not as long as it says.
     let headers = [("content-range", "1000-1999")];
     let short = client.send("PATCH", &location, &headers, blob.slice(1_000..1_500));
-    is(
-        &short.await.unwrap(),
-        StatusCode::BAD_REQUEST,
-        "SIZE_INVALID",
-    );
-    at(
-        &send(&client, "GET", &location).await,
-        StatusCode::NO_CONTENT,
-        "0-999",
-    );
+    is(&short.await.unwrap(), StatusCode::BAD_REQUEST, "SIZE_INVALID");
+    at(&send(&client, "GET", &location).await, StatusCode::NO_CONTENT, "0-999");
     let headers = [("content-range", "bytes 1000-1999")];
     let malformed = client.send("PATCH", &location, &headers, blob.slice(1_000..2_000));
     assert_eq!(malformed.await.unwrap().status(), StatusCode::BAD_REQUEST);
@@ -70,20 +55,13 @@ async fn an_upload_says_where_it_is(engine: EngineKind) {
     let closing = format!("{location}?digest={}", digest(&blob));
     let headers = [("content-range", "2500-2999")];
     let refused = client.send("PUT", &closing, &headers, blob.slice(2_500..));
-    at(
-        &refused.await.unwrap(),
-        StatusCode::RANGE_NOT_SATISFIABLE,
-        "0-1999",
-    );
+    at(&refused.await.unwrap(), StatusCode::RANGE_NOT_SATISFIABLE, "0-1999");
     let headers = [("content-range", "2000-2999")];
     let closed = client.send("PUT", &closing, &headers, blob.slice(2_000..));
     let closed = expect(closed.await.unwrap(), StatusCode::CREATED).unwrap();
     let blob_path = format!("/v2/{image}/blobs/{}", digest(&blob));
     assert_eq!(text(closed.headers(), "location"), blob_path);
-    assert_eq!(
-        text(closed.headers(), "docker-content-digest"),
-        digest(&blob)
-    );
+    assert_eq!(text(closed.headers(), "docker-content-digest"), digest(&blob));
     assert_eq!(send(&client, "GET", &blob_path).await.body(), &blob);
     let ended = send(&client, "GET", &location).await;
     is(&ended, StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN");
@@ -95,10 +73,7 @@ async fn an_upload_ends_by_cancel_and_by_a_wrong_digest(engine: EngineKind) {
     let image = program.image("surface/ends");
     let location = client.start_upload(&image).await.unwrap();
     let elsewhere = location.replace("surface/ends", "surface/elsewhere");
-    client
-        .start_upload(&program.image("surface/elsewhere"))
-        .await
-        .unwrap();
+    client.start_upload(&program.image("surface/elsewhere")).await.unwrap();
     let foreign = send(&client, "GET", &elsewhere).await;
     is(&foreign, StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN");
     let cancelled = send(&client, "DELETE", &location).await;
@@ -171,15 +146,8 @@ async fn reads_have_lengths_types_and_ranges(engine: EngineKind) {
         }
         for range in ["bytes=99999999-", "bytes=500-0", "bytes=-0"] {
             let answer = get_range(&client, &path, range).await;
-            assert_eq!(
-                answer.status(),
-                StatusCode::RANGE_NOT_SATISFIABLE,
-                "{range}"
-            );
-            assert_eq!(
-                text(answer.headers(), "content-range"),
-                format!("bytes */{size}")
-            );
+            assert_eq!(answer.status(), StatusCode::RANGE_NOT_SATISFIABLE, "{range}");
+            assert_eq!(text(answer.headers(), "content-range"), format!("bytes */{size}"));
         }
     }
     let empty = client.push_blob(&image, &Bytes::new()).await.unwrap();
@@ -188,11 +156,7 @@ async fn reads_have_lengths_types_and_ranges(engine: EngineKind) {
     assert_eq!(text(answer.headers(), "content-length"), "0");
 
     let unknown = format!("/v2/{image}/blobs/{}", digest(b"never pushed"));
-    is(
-        &send(&client, "GET", &unknown).await,
-        StatusCode::NOT_FOUND,
-        "BLOB_UNKNOWN",
-    );
+    is(&send(&client, "GET", &unknown).await, StatusCode::NOT_FOUND, "BLOB_UNKNOWN");
     let head = send(&client, "HEAD", &unknown).await;
     assert_eq!(head.status(), StatusCode::NOT_FOUND);
     assert!(head.body().is_empty());

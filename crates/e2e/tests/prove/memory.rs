@@ -27,10 +27,7 @@ pub(crate) async fn stays_within_bounds(engine: EngineKind) {
     let growth = (many as f64 / few as f64 - 1.0) * 100.0;
     println!("{engine:?}: 64 clients take {growth:+.1} % of what 32 take");
     assert!(few < LIMIT_BYTES, "{few} bytes with 32 clients");
-    assert!(
-        many * 10 < few * 12,
-        "{many} bytes with 64 clients, {few} with 32"
-    );
+    assert!(many * 10 < few * 12, "{many} bytes with 64 clients, {few} with 32");
 }
 
 /// The highest figure seen on a fresh server while that many clients push 64 MiB each.
@@ -87,10 +84,7 @@ async fn peak(engine: EngineKind, clients: usize) -> u64 {
 async fn push(client: Client, image: String, seed: u64) {
     let chunk = Dice::new(seed).bytes(CHUNK_BYTES);
     let location = client.start_upload(&image).await.unwrap();
-    let body = Repeated {
-        chunk: chunk.clone(),
-        left: CHUNKS,
-    };
+    let body = Repeated { chunk: chunk.clone(), left: CHUNKS };
     let appended = client.stream("PATCH", &location, &[], body).await.unwrap();
     expect(appended, StatusCode::ACCEPTED).unwrap();
     let mut hasher = Sha256::new();

@@ -13,28 +13,14 @@ use wharfinger_types::Page;
 async fn run_everything(installation: &Installation) {
     let (local, tenancy) = (&installation.local(), &installation.tenancy);
     users::create_user(local, tenancy, "alice").await.unwrap();
-    users::update_user(local, tenancy, "alice", false)
-        .await
-        .unwrap();
-    groups::create_group(local, tenancy, "Builders")
-        .await
-        .unwrap();
-    groups::add_user_to_group(local, tenancy, "Builders", "alice")
-        .await
-        .unwrap();
-    groups::remove_user_from_group(local, tenancy, "Builders", "alice")
-        .await
-        .unwrap();
-    let (token, _) = auth_tokens::create_auth_token(local, tenancy, "alice", "laptop")
-        .await
-        .unwrap();
-    auth_tokens::delete_auth_token(local, tenancy, "alice", &token.ocid)
-        .await
-        .unwrap();
+    users::update_user(local, tenancy, "alice", false).await.unwrap();
+    groups::create_group(local, tenancy, "Builders").await.unwrap();
+    groups::add_user_to_group(local, tenancy, "Builders", "alice").await.unwrap();
+    groups::remove_user_from_group(local, tenancy, "Builders", "alice").await.unwrap();
+    let (token, _) = auth_tokens::create_auth_token(local, tenancy, "alice", "laptop").await.unwrap();
+    auth_tokens::delete_auth_token(local, tenancy, "alice", &token.ocid).await.unwrap();
     users::delete_user(local, tenancy, "alice").await.unwrap();
-    tenancies::create_tenancy(local, "Other", None)
-        .await
-        .unwrap();
+    tenancies::create_tenancy(local, "Other", None).await.unwrap();
 }
 
 on_each_engine! {

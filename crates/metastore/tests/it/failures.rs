@@ -50,9 +50,7 @@ async fn a_full_disk_fails_the_batch_and_nothing_commits_by_itself() {
     let store = &test.store;
     install(store).await;
     // Pages that the schema has left free would be used first.
-    check::execute(store, "PRAGMA max_page_count = 1")
-        .await
-        .unwrap();
+    check::execute(store, "PRAGMA max_page_count = 1").await.unwrap();
     let (release, held) = hold_writer(store).await;
     let before = enqueue(store.write(&PUT, put("before"))).await;
     let bad = enqueue(store.write(&PUT, |tx| {
@@ -60,10 +58,7 @@ async fn a_full_disk_fails_the_batch_and_nothing_commits_by_itself() {
         let full = tx.run(&ITEM_INSERT, &[&1_i64, &large, &1_i64]);
         assert!(matches!(full, Err(Error::Sql { .. })), "{full:?}");
         let next = put("by itself")(tx);
-        assert!(
-            matches!(next, Err(Failure::Store(Error::Poisoned))),
-            "{next:?}"
-        );
+        assert!(matches!(next, Err(Failure::Store(Error::Poisoned))), "{next:?}");
         Ok(())
     }))
     .await;
@@ -76,9 +71,7 @@ async fn a_full_disk_fails_the_batch_and_nothing_commits_by_itself() {
     assert!(bad.await.is_err_and(|error| failed(&error)));
     assert!(after.await.is_err_and(|error| failed(&error)));
     assert_eq!(count(store).await, 0);
-    check::execute(store, "PRAGMA max_page_count = 1000000")
-        .await
-        .unwrap();
+    check::execute(store, "PRAGMA max_page_count = 1000000").await.unwrap();
     store.write(&PUT, put("later")).await.unwrap();
     assert_eq!(names(store).await, ["later"]);
     store.close().await;
@@ -107,16 +100,11 @@ async fn a_batch_is_synced_unless_all_its_bodies_are_relaxed() {
 async fn a_database_locked_by_another_process_is_unavailable() {
     let test = engines::open(EngineKind::Sqlite).await;
     install(&test.store).await;
-    let wharfinger_metastore::Location::Sqlite(path) = &test.location else {
-        unreachable!()
-    };
+    let wharfinger_metastore::Location::Sqlite(path) = &test.location else { unreachable!() };
     let other = rusqlite::Connection::open(path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let answer = test.store.write(&PUT, put("kept out")).await;
-    assert!(
-        matches!(answer, Err(Failure::Store(Error::Unavailable(_)))),
-        "{answer:?}"
-    );
+    assert!(matches!(answer, Err(Failure::Store(Error::Unavailable(_)))), "{answer:?}");
     other.execute_batch("ROLLBACK").unwrap();
     test.store.write(&PUT, put("let in")).await.unwrap();
     assert_eq!(names(&test.store).await, ["let in"]);

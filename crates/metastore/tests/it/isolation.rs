@@ -32,10 +32,7 @@ async fn race(
     }
     let answers = racers.join_all().await;
     for answer in &answers {
-        assert!(
-            matches!(answer, Ok(1) | Err(Failure::Refused)),
-            "{answer:?}"
-        );
+        assert!(matches!(answer, Ok(1) | Err(Failure::Refused)), "{answer:?}");
     }
     answers.iter().filter(|answer| answer.is_ok()).count()
 }

@@ -68,10 +68,7 @@ async fn a_connection_lost_twice_is_unavailable() {
             Ok::<_, Failure>(tx.one::<bool>(&TERMINATE_SELF, &[])?)
         })
         .await;
-    assert!(
-        matches!(written, Err(Failure::Store(Error::Unavailable(_)))),
-        "{written:?}"
-    );
+    assert!(matches!(written, Err(Failure::Store(Error::Unavailable(_)))), "{written:?}");
     assert_eq!(runs.load(Ordering::SeqCst), 2);
     assert_eq!(count(&test.store).await, 0);
     test.store.close().await;
@@ -93,16 +90,10 @@ async fn connections_that_the_server_closed_are_replaced() {
     };
     put_many("before").await;
     assert_eq!(count(&test.store).await, 32);
-    let ended = other
-        .opt::<i64>(&TERMINATE_OTHERS, &[])
-        .await
-        .unwrap()
-        .unwrap();
+    let ended = other.opt::<i64>(&TERMINATE_OTHERS, &[]).await.unwrap().unwrap();
     assert!(ended >= 2, "{ended} connections were ended");
-    until("the server has ended them", async || {
-        other.opt::<i64>(&OTHERS, &[]).await.unwrap() == Some(0)
-    })
-    .await;
+    until("the server has ended them", async || other.opt::<i64>(&OTHERS, &[]).await.unwrap() == Some(0))
+        .await;
     assert_eq!(count(&test.store).await, 32);
     put_many("after").await;
     assert_eq!(count(&test.store).await, 64);
@@ -142,14 +133,10 @@ async fn a_body_that_always_meets_others_is_given_up() {
             counted.fetch_add(1, Ordering::SeqCst);
             put("never")(tx)?;
             // Retried whatever the body makes of the error.
-            tx.one::<i64>(&ALWAYS_CONFLICT, &[])
-                .map_err(|_| Failure::Refused)
+            tx.one::<i64>(&ALWAYS_CONFLICT, &[]).map_err(|_| Failure::Refused)
         })
         .await;
-    assert!(
-        matches!(written, Err(Failure::Store(Error::Unavailable(_)))),
-        "{written:?}"
-    );
+    assert!(matches!(written, Err(Failure::Store(Error::Unavailable(_)))), "{written:?}");
     assert_eq!(runs.load(Ordering::SeqCst), 40);
     assert_eq!(count(&test.store).await, 0);
     test.store.close().await;
@@ -174,12 +161,7 @@ async fn an_operation_sets_isolation_and_sync_for_its_transaction_only() {
                 })
                 .await
                 .unwrap();
-            assert_eq!(
-                set,
-                (isolation.to_owned(), sync.to_owned()),
-                "{}",
-                operation.name
-            );
+            assert_eq!(set, (isolation.to_owned(), sync.to_owned()), "{}", operation.name);
         }
     }
     test.store.close().await;
@@ -189,35 +171,20 @@ async fn an_operation_sets_isolation_and_sync_for_its_transaction_only() {
 async fn a_read_whose_connection_is_lost_is_read_again() {
     let test = open().await;
     let first: i32 = test.store.opt(&BACKEND, &[]).await.unwrap().unwrap();
-    let second: i32 = test
-        .store
-        .opt(&BACKEND_BUT_NOT, &[&first])
-        .await
-        .unwrap()
-        .unwrap();
+    let second: i32 = test.store.opt(&BACKEND_BUT_NOT, &[&first]).await.unwrap().unwrap();
     assert_ne!(first, second);
-    let error = test
-        .store
-        .opt::<bool>(&TERMINATE_SELF, &[])
-        .await
-        .unwrap_err();
+    let error = test.store.opt::<bool>(&TERMINATE_SELF, &[]).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
     test.store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_not_there_is_unavailable() {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let nowhere = Location::Postgres(format!("postgres://postgres@127.0.0.1:{port}/none"));
     let error = Store::open(&nowhere).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
-    let error = Store::open(&Location::Postgres("postgres://[".to_owned()))
-        .await
-        .unwrap_err();
+    let error = Store::open(&Location::Postgres("postgres://[".to_owned())).await.unwrap_err();
     assert!(matches!(error, Error::Location(_)), "{error:?}");
 }
 
@@ -236,13 +203,9 @@ async fn a_commit_that_was_done_but_not_answered_has_an_unknown_outcome() {
 /// Cuts the connection at COMMIT; the names that are there afterwards.
 async fn outcome_when(cut: Cut) -> Vec<String> {
     let direct = open().await;
-    let Location::Postgres(url) = &direct.location else {
-        unreachable!()
-    };
+    let Location::Postgres(url) = &direct.location else { unreachable!() };
     let proxy = Proxy::start(url);
-    let store = Store::open(&Location::Postgres(proxy.url.clone()))
-        .await
-        .unwrap();
+    let store = Store::open(&Location::Postgres(proxy.url.clone())).await.unwrap();
     let runs = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&runs);
     proxy.cut(cut);
@@ -253,10 +216,7 @@ async fn outcome_when(cut: Cut) -> Vec<String> {
         })
         .await;
     proxy.cut(Cut::Never);
-    assert!(
-        matches!(answer, Err(Failure::Store(Error::OutcomeUnknown))),
-        "{answer:?}"
-    );
+    assert!(matches!(answer, Err(Failure::Store(Error::OutcomeUnknown))), "{answer:?}");
     assert_eq!(runs.load(Ordering::SeqCst), 1, "it was run again");
     until("the server has ended the transaction", async || {
         direct.store.opt::<i64>(&IN_TRANSACTION, &[]).await.unwrap() == Some(0)
@@ -302,10 +262,7 @@ impl Proxy {
                 thread::spawn(move || forward(&from, &to, &AtomicU8::new(Cut::Never as u8)));
             }
         });
-        Self {
-            url: format!("postgres://postgres@127.0.0.1:{port}/{name}"),
-            cut,
-        }
+        Self { url: format!("postgres://postgres@127.0.0.1:{port}/{name}"), cut }
     }
 
     fn cut(&self, cut: Cut) {
@@ -316,9 +273,7 @@ impl Proxy {
 fn forward(mut from: &TcpStream, mut to: &TcpStream, cut: &AtomicU8) {
     let mut buffer = [0; 65_536];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
-        let is_commit = buffer[..length]
-            .windows(7)
-            .any(|window| window == b"COMMIT\0");
+        let is_commit = buffer[..length].windows(7).any(|window| window == b"COMMIT\0");
         let cut = cut.load(Ordering::SeqCst);
         if is_commit && cut == Cut::AfterCommit as u8 {
             // The caller hears nothing from now on; the server does.

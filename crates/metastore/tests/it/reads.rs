@@ -22,9 +22,8 @@ statements! {
             JOIN item i ON i.shelf_id = $2 AND i.name = j.value ORDER BY i.name";
 }
 
-const UNORDERED: [&str; 11] = [
-    "app/web", "App/web", "app", "app0", "äpfel", "zoo", "Zoo", "app-1", "app_1", "日本", "ab",
-];
+const UNORDERED: [&str; 11] =
+    ["app/web", "App/web", "app", "app0", "äpfel", "zoo", "Zoo", "app-1", "app_1", "日本", "ab"];
 
 async fn install_names(store: &Store) -> Vec<String> {
     install(store).await;

@@ -24,30 +24,22 @@ async fn opening_again_changes_nothing(engine: EngineKind) {
 async fn a_newer_schema_is_refused(engine: EngineKind) {
     let first = engines::open(engine).await;
     let known = versions(&first.store).await.pop().unwrap();
-    check::execute(
-        &first.store,
-        "INSERT INTO schema_version VALUES (999, 'from the future', 0)",
-    )
-    .await
-    .unwrap();
+    check::execute(&first.store, "INSERT INTO schema_version VALUES (999, 'from the future', 0)")
+        .await
+        .unwrap();
     first.store.close().await;
     let error = Store::open(&first.location).await.unwrap_err();
     assert!(
         matches!(error, Error::NewerSchema { found: 999, known: newest } if newest == known),
         "{error:?}"
     );
-    assert!(
-        error.to_string().contains("run the newer program"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("run the newer program"), "{error}");
 }
 
 async fn many_may_open_at_once(engine: EngineKind) {
     let directory = wharfinger_testkit::TempDir::new();
     let location = match engine {
-        EngineKind::Sqlite => {
-            wharfinger_metastore::Location::Sqlite(directory.path().join("metadata.db"))
-        }
+        EngineKind::Sqlite => wharfinger_metastore::Location::Sqlite(directory.path().join("metadata.db")),
         EngineKind::Postgres => {
             wharfinger_metastore::Location::Postgres(wharfinger_testkit::postgres::database())
         }
@@ -93,22 +85,12 @@ async fn both_engines_have_one_schema() {
     let postgres = engines::open(EngineKind::Postgres).await;
     let of_sqlite = check::schema(&sqlite.store).await;
     let of_postgres = check::schema(&postgres.store).await;
-    assert!(
-        of_sqlite.contains(&"schema_version.version not null".to_owned()),
-        "{of_sqlite:?}"
-    );
+    assert!(of_sqlite.contains(&"schema_version.version not null".to_owned()), "{of_sqlite:?}");
     let only = |here: &[String], there: &[String]| -> Vec<String> {
-        here.iter()
-            .filter(|line| !there.contains(line))
-            .cloned()
-            .collect()
+        here.iter().filter(|line| !there.contains(line)).cloned().collect()
     };
     assert_eq!(only(&of_sqlite, &of_postgres), [""; 0], "only in SQLite");
-    assert_eq!(
-        only(&of_postgres, &of_sqlite),
-        [""; 0],
-        "only in PostgreSQL"
-    );
+    assert_eq!(only(&of_postgres, &of_sqlite), [""; 0], "only in PostgreSQL");
     sqlite.store.close().await;
     postgres.store.close().await;
 }
@@ -132,10 +114,7 @@ async fn a_difference_between_the_engines_is_seen() {
     .await
     .unwrap();
     let odd = |lines: Vec<String>| -> Vec<String> {
-        lines
-            .into_iter()
-            .filter(|line| line.starts_with("odd"))
-            .collect()
+        lines.into_iter().filter(|line| line.starts_with("odd")).collect()
     };
     assert_eq!(
         odd(check::schema(&sqlite.store).await),

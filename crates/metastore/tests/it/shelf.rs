@@ -68,10 +68,7 @@ pub(crate) async fn install(store: &Store) {
          );"
     );
     check::execute(store, &tables).await.unwrap();
-    store
-        .write::<_, Error, _>(&PUT, |tx| tx.run(&SHELF_INSERT, &[&1_i64]))
-        .await
-        .unwrap();
+    store.write::<_, Error, _>(&PUT, |tx| tx.run(&SHELF_INSERT, &[&1_i64])).await.unwrap();
 }
 
 /// A body that puts one item on shelf 1.
@@ -96,10 +93,7 @@ pub(crate) async fn enqueue<'a, T>(
 ) -> Answer<'a, T> {
     let mut answer: Answer<'a, T> = Box::pin(write);
     poll_fn(|context| {
-        assert!(
-            answer.as_mut().poll(context).is_pending(),
-            "a write was answered at once"
-        );
+        assert!(answer.as_mut().poll(context).is_pending(), "a write was answered at once");
         Poll::Ready(())
     })
     .await;

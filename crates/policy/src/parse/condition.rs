@@ -27,8 +27,7 @@ impl Parser<'_> {
             return None;
         }
         if depth == MAX_NESTING {
-            let message =
-                format!("expected at most {MAX_NESTING} conditions in one another, found more");
+            let message = format!("expected at most {MAX_NESTING} conditions in one another, found more");
             self.report(Finding::error(start, message));
             self.bump();
             while !matches!(self.token.kind, TokenKind::RightBrace | TokenKind::End) {
@@ -40,11 +39,7 @@ impl Parser<'_> {
         }
         self.bump();
         let parts = self.parts(depth)?;
-        let condition = if joins_any {
-            Condition::Any(parts)
-        } else {
-            Condition::All(parts)
-        };
+        let condition = if joins_any { Condition::Any(parts) } else { Condition::All(parts) };
         Some(Spanned::new(condition, start.to(self.previous)))
     }
 
@@ -93,10 +88,7 @@ impl Parser<'_> {
 
     fn comparison(&mut self) -> Option<Comparison> {
         if self.eat(TokenKind::Exclamation) {
-            return Some(Comparison {
-                variable: self.variable("a variable")?,
-                test: Test::Absent,
-            });
+            return Some(Comparison { variable: self.variable("a variable")?, test: Test::Absent });
         }
         if self.at_word("sets-equal") {
             self.bump();
@@ -143,10 +135,7 @@ impl Parser<'_> {
         }
         let texts = self.list(|parser| parser.quoted("a text in single quotes"))?;
         self.close_parenthesis()?;
-        Some(Comparison {
-            variable,
-            test: Test::SetsEqual(texts),
-        })
+        Some(Comparison { variable, test: Test::SetsEqual(texts) })
     }
 
     /// Reads a variable's name; a tag's name may hold colons.
@@ -165,10 +154,7 @@ impl Parser<'_> {
                 self.bump();
             }
         }
-        Some(Spanned::new(
-            span.text(self.lexer.source()).to_owned(),
-            span,
-        ))
+        Some(Spanned::new(span.text(self.lexer.source()).to_owned(), span))
     }
 
     fn touches(&self, before: Span, kind: TokenKind) -> bool {
@@ -220,9 +206,7 @@ impl Parser<'_> {
             return None;
         };
         let text = span.text(self.lexer.source());
-        let inside = text
-            .get(1..text.len().saturating_sub(1))
-            .unwrap_or_default();
+        let inside = text.get(1..text.len().saturating_sub(1)).unwrap_or_default();
         self.bump();
         self.previous = span;
         if inside.is_empty() {
@@ -230,10 +214,7 @@ impl Parser<'_> {
             self.report(Finding::error(span, message));
             return None;
         }
-        Some(Spanned::new(
-            Value::Pattern(Pattern(unescaped(inside))),
-            span,
-        ))
+        Some(Spanned::new(Value::Pattern(Pattern(unescaped(inside))), span))
     }
 }
 
@@ -241,10 +222,7 @@ fn unescaped(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
-        let escaped = characters
-            .peek()
-            .copied()
-            .filter(|next| character == '\\' && ESCAPED.contains(next));
+        let escaped = characters.peek().copied().filter(|next| character == '\\' && ESCAPED.contains(next));
         if escaped.is_some() {
             characters.next();
         }

@@ -4,19 +4,8 @@ use super::{OPENINGS, Parsed, parse_span};
 use crate::span::Span;
 
 /// Words that carry a statement on at the start of a line.
-const CONTINUING: [&str; 11] = [
-    "to",
-    "in",
-    "where",
-    "of",
-    "as",
-    "with",
-    "id",
-    "and",
-    "group",
-    "dynamic-group",
-    "not",
-];
+const CONTINUING: [&str; 11] =
+    ["to", "in", "where", "of", "as", "with", "id", "and", "group", "dynamic-group", "not"];
 /// Words after which a statement cannot end.
 const UNFINISHED: [&str; 26] = [
     "allow",
@@ -72,18 +61,14 @@ pub fn parse_document(text: &str) -> Vec<Parsed> {
         offset += line.len();
     }
     if let Some((start, line)) = open {
-        let span = Span {
-            start,
-            end: text.len(),
-        };
+        let span = Span { start, end: text.len() };
         statements.push(parse_span(text, span, line));
     }
     statements
 }
 
 fn continues(last: &str, line: &str) -> bool {
-    let is_one_of =
-        |word: &str, words: &[&str]| words.iter().any(|known| known.eq_ignore_ascii_case(word));
+    let is_one_of = |word: &str, words: &[&str]| words.iter().any(|known| known.eq_ignore_ascii_case(word));
     let first_word = line.split_whitespace().next().unwrap_or_default();
     let last_word = last.split_whitespace().next_back().unwrap_or_default();
     if is_one_of(first_word, &OPENINGS) {

@@ -46,18 +46,13 @@ pub struct Parsed {
 impl Parsed {
     /// The first thing that makes it no statement.
     pub fn first_error(&self) -> Option<&Diagnostic> {
-        self.diagnostics
-            .iter()
-            .find(|diagnostic| diagnostic.is_error())
+        self.diagnostics.iter().find(|diagnostic| diagnostic.is_error())
     }
 }
 
 /// Parses a text that is one statement, as the API's lists hold them.
 pub fn parse_statement(text: &str) -> Parsed {
-    let whole = Span {
-        start: 0,
-        end: text.len(),
-    };
+    let whole = Span { start: 0, end: text.len() };
     parse_span(text, whole, 1)
 }
 
@@ -66,15 +61,9 @@ fn parse_span(source: &str, span: Span, line: usize) -> Parsed {
     let text = span.text(source);
     let inner = text.trim();
     let start = span.start + (text.len() - text.trim_start().len());
-    let trimmed = Span {
-        start,
-        end: start + inner.len(),
-    };
+    let trimmed = Span { start, end: start + inner.len() };
     let (statement, mut findings) = if inner.len() > MAX_STATEMENT {
-        let message = format!(
-            "expected at most {MAX_STATEMENT} bytes in a statement, found {}",
-            inner.len()
-        );
+        let message = format!("expected at most {MAX_STATEMENT} bytes in a statement, found {}", inner.len());
         (None, vec![Finding::error(trimmed, message)])
     } else {
         let mut parser = Parser::new(source, trimmed);
@@ -82,16 +71,10 @@ fn parse_span(source: &str, span: Span, line: usize) -> Parsed {
         (statement, parser.findings)
     };
     findings.sort_by_key(|finding| finding.span.start);
-    let diagnostics: Vec<Diagnostic> = findings
-        .into_iter()
-        .map(|finding| finding.placed(text, span.start, line))
-        .collect();
+    let diagnostics: Vec<Diagnostic> =
+        findings.into_iter().map(|finding| finding.placed(text, span.start, line)).collect();
     let is_valid = !diagnostics.iter().any(Diagnostic::is_error);
-    Parsed {
-        statement: statement.filter(|_| is_valid),
-        span: trimmed,
-        diagnostics,
-    }
+    Parsed { statement: statement.filter(|_| is_valid), span: trimmed, diagnostics }
 }
 
 struct Parser<'s> {
@@ -111,16 +94,10 @@ struct Parser<'s> {
 
 impl<'s> Parser<'s> {
     fn new(source: &'s str, span: Span) -> Parser<'s> {
-        let nothing = Span {
-            start: span.start,
-            end: span.start,
-        };
+        let nothing = Span { start: span.start, end: span.start };
         let mut parser = Parser {
             lexer: Lexer::new(source, span),
-            token: Token {
-                kind: TokenKind::End,
-                span: nothing,
-            },
+            token: Token { kind: TokenKind::End, span: nothing },
             previous: nothing,
             findings: Vec::new(),
             scope: None,
@@ -224,11 +201,7 @@ impl<'s> Parser<'s> {
             TokenKind::Quoted => shown(self.text()),
             _ => format!("`{}`", shown(self.text())),
         };
-        let slip = if self.at(TokenKind::Word) {
-            nearest(self.text(), words.iter().copied())
-        } else {
-            None
-        };
+        let slip = if self.at(TokenKind::Word) { nearest(self.text(), words.iter().copied()) } else { None };
         // These follow from a mistake that has been reported.
         let follows = self.is_after_unknown || (self.has_open_quote && self.at(TokenKind::End));
         if !follows {
@@ -254,12 +227,10 @@ impl<'s> Parser<'s> {
             return true;
         }
         let is_word = |lexer: &Lexer<'_>, token: Token, word: &str| {
-            token.kind == TokenKind::Word
-                && token.span.text(lexer.source()).eq_ignore_ascii_case(word)
+            token.kind == TokenKind::Word && token.span.text(lexer.source()).eq_ignore_ascii_case(word)
         };
         let (mut ahead, mut token) = (self.lexer, self.token);
-        while token.kind != TokenKind::End && !stops.iter().any(|stop| is_word(&ahead, token, stop))
-        {
+        while token.kind != TokenKind::End && !stops.iter().any(|stop| is_word(&ahead, token, stop)) {
             if is_word(&ahead, token, keyword) {
                 while !self.at_word(keyword) {
                     self.bump();
@@ -293,10 +264,7 @@ impl<'s> Parser<'s> {
             TokenKind::Word if !self.at_reserved() => self.text(),
             TokenKind::Quoted if !unquoted(self.text()).trim().is_empty() => unquoted(self.text()),
             _ => {
-                self.unexpected(
-                    &format!("{what} (in single quotes if it is a keyword)"),
-                    &[],
-                );
+                self.unexpected(&format!("{what} (in single quotes if it is a keyword)"), &[]);
                 return None;
             }
         };

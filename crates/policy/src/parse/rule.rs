@@ -2,9 +2,7 @@
 
 use super::subject::SUBJECTS;
 use super::{OPENINGS, Parser};
-use crate::ast::{
-    Action, Define, DefineKind, Effect, Form, Location, Rule, Statement, Tenancy, Verb, With,
-};
+use crate::ast::{Action, Define, DefineKind, Effect, Form, Location, Rule, Statement, Tenancy, Verb, With};
 use crate::check::{self, Finding};
 use crate::lexer::TokenKind;
 use crate::span::{Span, Spanned};
@@ -40,10 +38,7 @@ impl Parser<'_> {
 
     fn define(&mut self) -> Option<Define> {
         let kinds = ["tenancy", "group", "dynamic-group", "compartment"];
-        let kind = self.choose(
-            "`tenancy`, `group`, `dynamic-group` or `compartment`",
-            &kinds,
-        );
+        let kind = self.choose("`tenancy`, `group`, `dynamic-group` or `compartment`", &kinds);
         let name = kind.and_then(|_| self.name("a name"));
         if !self.clause("as", &[], &[]) {
             return None;
@@ -55,11 +50,7 @@ impl Parser<'_> {
             "dynamic-group" => DefineKind::DynamicGroup,
             _ => DefineKind::Compartment,
         };
-        Some(Define {
-            kind,
-            name: name?,
-            id: id?,
-        })
+        Some(Define { kind, name: name?, id: id? })
     }
 
     /// Reads what follows the opening. Every clause is read, whatever became of the one before it.
@@ -85,22 +76,14 @@ impl Parser<'_> {
         if !self.clause("in", &["where"], &LOCATIONS) {
             return None;
         }
-        let associates = matches!(
-            &action,
-            Some(Spanned {
-                value: Action::Associate(_),
-                ..
-            })
-        );
+        let associates = matches!(&action, Some(Spanned { value: Action::Associate(_), .. }));
         let may_leave = opening == "Endorse" || associates;
         let location = self.location(may_leave);
         let with = if associates { Some(self.with()) } else { None };
         let condition = if self.at(TokenKind::End) {
             None
         } else if self.end("`where` or the end of the statement", &["where"]) {
-            self.scope = action
-                .as_ref()
-                .and_then(|action| check::scope(&action.value));
+            self.scope = action.as_ref().and_then(|action| check::scope(&action.value));
             let condition = self.condition(0);
             self.end("the end of the statement", &[]);
             Some(condition)
@@ -149,16 +132,10 @@ impl Parser<'_> {
                 self.unexpected("`,` or `}`", &[]);
                 return None;
             }
-            return Some(Spanned::new(
-                Action::Permissions(names?),
-                start.to(self.previous),
-            ));
+            return Some(Spanned::new(Action::Permissions(names?), start.to(self.previous)));
         }
         let (expected, verbs) = if crosses_border {
-            (
-                "a verb (`inspect`, `read`, `use`, `manage`, `associate`)",
-                VERBS.as_slice(),
-            )
+            ("a verb (`inspect`, `read`, `use`, `manage`, `associate`)", VERBS.as_slice())
         } else {
             let local = VERBS.get(..4).unwrap_or_default();
             ("a verb (`inspect`, `read`, `use`, `manage`)", local)
@@ -247,9 +224,6 @@ impl Parser<'_> {
             return None;
         }
         let location = self.location(true);
-        Some(With {
-            resource: resource?,
-            location: location?,
-        })
+        Some(With { resource: resource?, location: location? })
     }
 }

@@ -6,14 +6,8 @@ use crate::check::Finding;
 use crate::lexer::TokenKind;
 use crate::span::Spanned;
 
-pub(super) const SUBJECTS: [&str; 6] = [
-    "any-user",
-    "any-group",
-    "group",
-    "dynamic-group",
-    "service",
-    "resource",
-];
+pub(super) const SUBJECTS: [&str; 6] =
+    ["any-user", "any-group", "group", "dynamic-group", "service", "resource"];
 
 impl Parser<'_> {
     pub(super) fn subject(&mut self) -> Option<Spanned<Subject>> {
@@ -49,9 +43,7 @@ impl Parser<'_> {
             if !parser.eat_word("id") {
                 parser.unexpected("`id` before each OCID", &[]);
                 // The identifier without its `id`, or a name among identifiers.
-                if matches!(parser.token.kind, TokenKind::Word | TokenKind::Quoted)
-                    && !parser.at_reserved()
-                {
+                if matches!(parser.token.kind, TokenKind::Word | TokenKind::Quoted) && !parser.at_reserved() {
                     parser.bump();
                 }
                 return None;
@@ -64,31 +56,21 @@ impl Parser<'_> {
     fn group_name(&mut self, what: &str) -> Option<Spanned<GroupName>> {
         let first = self.name(what)?;
         if !self.eat(TokenKind::Slash) {
-            let name = GroupName {
-                domain: None,
-                name: first.value,
-            };
+            let name = GroupName { domain: None, name: first.value };
             return Some(Spanned::new(name, first.span));
         }
         let second = self.name(what)?;
-        let name = GroupName {
-            domain: Some(first.value),
-            name: second.value,
-        };
+        let name = GroupName { domain: Some(first.value), name: second.value };
         Some(Spanned::new(name, first.span.to(second.span)))
     }
 
     /// `any-tenancy` or `tenancy <name>`
     pub(super) fn other_tenancy(&mut self) -> Option<Spanned<Tenancy>> {
         let start = self.token.span;
-        let tenancy =
-            match self.choose("`tenancy` or `any-tenancy`", &["tenancy", "any-tenancy"])? {
-                "any-tenancy" => Tenancy::Any,
-                _ => Tenancy::Defined(
-                    self.name("the name that a `Define` gave the tenancy")?
-                        .value,
-                ),
-            };
+        let tenancy = match self.choose("`tenancy` or `any-tenancy`", &["tenancy", "any-tenancy"])? {
+            "any-tenancy" => Tenancy::Any,
+            _ => Tenancy::Defined(self.name("the name that a `Define` gave the tenancy")?.value),
+        };
         Some(Spanned::new(tenancy, start.to(self.previous)))
     }
 }

@@ -10,10 +10,7 @@ fn corpus() -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "json")
-        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
         .collect();
     files.sort();
     files
@@ -27,15 +24,10 @@ fn every_decision_of_the_corpus_is_as_written() {
         let scenario = Scenario::read(&fs::read_to_string(&file).unwrap());
         let set = scenario.compile();
         let name = file.file_name().unwrap().to_string_lossy();
-        let errors = set
-            .problems()
-            .iter()
-            .filter(|problem| problem.diagnostic.is_error());
+        let errors = set.problems().iter().filter(|problem| problem.diagnostic.is_error());
         for problem in errors {
-            differences += &format!(
-                "{name}: {} {}: {}\n",
-                problem.policy, problem.statement, problem.diagnostic
-            );
+            differences +=
+                &format!("{name}: {} {}: {}\n", problem.policy, problem.statement, problem.diagnostic);
         }
         for (index, case) in scenario.cases.iter().enumerate() {
             count += 1;

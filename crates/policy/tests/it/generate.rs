@@ -5,8 +5,8 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use wharfinger_policy::{
-    Action, Comparison, Condition, Define, DefineKind, Effect, Form, GroupName, Location, Members,
-    Pattern, Rule, Span, Spanned, Statement, Subject, Tenancy, Test, Value, Verb, With,
+    Action, Comparison, Condition, Define, DefineKind, Effect, Form, GroupName, Location, Members, Pattern,
+    Rule, Span, Spanned, Statement, Subject, Tenancy, Test, Value, Verb, With,
 };
 use wharfinger_types::Ocid;
 
@@ -18,10 +18,7 @@ fn name() -> impl Strategy<Value = String> {
     prop_oneof![
         "[A-Za-z][A-Za-z0-9_.@+-]{0,8}",
         "[A-Za-z0-9 äß/:,;{}()=!\"*-]{0,6}[A-Za-z0-9é]",
-        select(vec![
-            "to", "IN", "where", "of", "as", "with", "id", "any", "Allow"
-        ])
-        .prop_map(str::to_owned),
+        select(vec!["to", "IN", "where", "of", "as", "with", "id", "any", "Allow"]).prop_map(str::to_owned),
     ]
 }
 
@@ -34,8 +31,7 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn members() -> impl Strategy<Value = Members> {
-    let group =
-        (option::of(name()), name()).prop_map(|(domain, name)| at(GroupName { domain, name }));
+    let group = (option::of(name()), name()).prop_map(|(domain, name)| at(GroupName { domain, name }));
     prop_oneof![
         vec(group, 1..4).prop_map(Members::Names),
         vec(ocid("group").prop_map(at), 1..3).prop_map(Members::Ids),
@@ -49,40 +45,24 @@ fn subject() -> impl Strategy<Value = Subject> {
         members().prop_map(Subject::Group),
         members().prop_map(Subject::DynamicGroup),
         vec(name().prop_map(at), 1..3).prop_map(Subject::Service),
-        (name(), vec(name().prop_map(at), 1..3)).prop_map(|(kind, names)| Subject::Resource {
-            kind: at(kind),
-            names
-        }),
+        (name(), vec(name().prop_map(at), 1..3))
+            .prop_map(|(kind, names)| Subject::Resource { kind: at(kind), names }),
     ]
 }
 
 fn resource() -> impl Strategy<Value = Spanned<String>> {
-    let names = vec![
-        "repos",
-        "users",
-        "groups",
-        "policies",
-        "vss-family",
-        "all-resources",
-        "instances",
-    ];
+    let names = vec!["repos", "users", "groups", "policies", "vss-family", "all-resources", "instances"];
     select(names).prop_map(|name| at(name.to_owned()))
 }
 
 fn verb_action() -> impl Strategy<Value = Action> {
-    (select(Verb::ALL.to_vec()), resource())
-        .prop_map(|(verb, resource)| Action::Verb(verb, resource))
+    (select(Verb::ALL.to_vec()), resource()).prop_map(|(verb, resource)| Action::Verb(verb, resource))
 }
 
 fn action() -> impl Strategy<Value = Action> {
-    let permissions: Vec<&str> = wharfinger_policy::permissions()
-        .chain(["INSTANCE_READ"])
-        .collect();
+    let permissions: Vec<&str> = wharfinger_policy::permissions().chain(["INSTANCE_READ"]).collect();
     let permission = select(permissions).prop_map(|name| at(name.to_owned()));
-    prop_oneof![
-        verb_action(),
-        vec(permission, 1..4).prop_map(Action::Permissions)
-    ]
+    prop_oneof![verb_action(), vec(permission, 1..4).prop_map(Action::Permissions)]
 }
 
 fn local() -> impl Strategy<Value = Location> {
@@ -102,12 +82,8 @@ fn value() -> impl Strategy<Value = Value> {
     prop_oneof![
         text().prop_map(Value::Text),
         pattern.prop_map(|pattern| Value::Pattern(Pattern(pattern))),
-        select(vec![
-            "request.user.id",
-            "target.resource.tag.a.b:c:",
-            "request.region"
-        ])
-        .prop_map(|name| Value::Variable(name.to_owned())),
+        select(vec!["request.user.id", "target.resource.tag.a.b:c:", "request.region"])
+            .prop_map(|name| Value::Variable(name.to_owned())),
     ]
 }
 
@@ -136,16 +112,12 @@ fn comparison() -> impl Strategy<Value = Comparison> {
     let values = || vec(value().prop_map(at), 1..3);
     let of_tag = prop_oneof![values().prop_map(Test::In), values().prop_map(Test::NotIn)];
     let time = || {
-        (1970..2100, 1..=12, 1..=28, 0..24).prop_map(|(year, month, day, hour)| {
-            at(format!("{year}-{month:02}-{day:02}T{hour:02}:30:00Z"))
-        })
+        (1970..2100, 1..=12, 1..=28, 0..24)
+            .prop_map(|(year, month, day, hour)| at(format!("{year}-{month:02}-{day:02}T{hour:02}:30:00Z")))
     };
     let of_time = prop_oneof![time().prop_map(Test::Before), time().prop_map(Test::After)];
     let of_day = (0..24, 0..24).prop_map(|(from, until)| {
-        Test::Between(
-            at(format!("{from:02}:00Z")),
-            at(format!("{until:02}:59:59Z")),
-        )
+        Test::Between(at(format!("{from:02}:00Z")), at(format!("{until:02}:59:59Z")))
     });
     let of_month = prop_oneof![
         vec(number(12), 1..4).prop_map(Test::In),
@@ -160,28 +132,23 @@ fn comparison() -> impl Strategy<Value = Comparison> {
         1 => of_day.prop_map(with("request.utc-timestamp.time-of-day")),
         1 => of_month.prop_map(with("request.utc-timestamp.month-of-year")),
     ]
-    .prop_map(|(variable, test)| Comparison {
-        variable: at(variable),
-        test,
-    })
+    .prop_map(|(variable, test)| Comparison { variable: at(variable), test })
 }
 
 pub(crate) fn condition() -> impl Strategy<Value = Condition> {
-    comparison()
-        .prop_map(Condition::Comparison)
-        .prop_recursive(4, 12, 3, |inner| {
-            prop_oneof![
-                vec(inner.clone().prop_map(at), 1..4).prop_map(Condition::All),
-                vec(inner.prop_map(at), 1..4).prop_map(Condition::Any),
-            ]
-        })
+    comparison().prop_map(Condition::Comparison).prop_recursive(4, 12, 3, |inner| {
+        prop_oneof![
+            vec(inner.clone().prop_map(at), 1..4).prop_map(Condition::All),
+            vec(inner.prop_map(at), 1..4).prop_map(Condition::Any),
+        ]
+    })
 }
 
 fn rule() -> impl Strategy<Value = Rule> {
     let effect = select(vec![Effect::Allow, Effect::Deny]);
     let foreign = || prop_oneof![local(), tenancy().prop_map(Location::Foreign)];
-    let with = (resource(), foreign().prop_map(at))
-        .prop_map(|(resource, location)| With { resource, location });
+    let with =
+        (resource(), foreign().prop_map(at)).prop_map(|(resource, location)| With { resource, location });
     let associate = (resource(), foreign(), with)
         .prop_map(|(resource, location, with)| (Action::Associate(resource), location, Some(with)));
     let inner = prop_oneof![
@@ -211,12 +178,11 @@ pub(crate) fn statement() -> impl Strategy<Value = Statement> {
         (DefineKind::DynamicGroup, "dynamicgroup"),
         (DefineKind::Compartment, "compartment"),
     ];
-    let define =
-        (select(kinds), name(), "[a-z0-9]{1,8}").prop_map(|((kind, word), name, unique)| Define {
-            kind,
-            name: at(name),
-            id: at(format!("ocid1.{word}.oc1..{unique}").parse().unwrap()),
-        });
+    let define = (select(kinds), name(), "[a-z0-9]{1,8}").prop_map(|((kind, word), name, unique)| Define {
+        kind,
+        name: at(name),
+        id: at(format!("ocid1.{word}.oc1..{unique}").parse().unwrap()),
+    });
     prop_oneof![
         9 => rule().prop_map(|rule| Statement::Rule(Box::new(rule))),
         1 => define.prop_map(Statement::Define),
@@ -297,18 +263,14 @@ pub(crate) fn word_salad() -> impl Strategy<Value = String> {
 
 /// A statement with pieces cut out, doubled or replaced.
 pub(crate) fn damaged_statement() -> impl Strategy<Value = String> {
-    (
-        statement(),
-        vec((0..200_usize, 0..6_usize, word_salad()), 1..4),
-    )
-        .prop_map(|(statement, cuts)| {
-            let mut text: Vec<char> = statement.to_string().chars().collect();
-            for (start, length, salad) in cuts {
-                let start = start.min(text.len());
-                let end = (start + length).min(text.len());
-                let salad = salad.chars().take(length);
-                text.splice(start..end, salad.collect::<Vec<_>>());
-            }
-            text.into_iter().collect()
-        })
+    (statement(), vec((0..200_usize, 0..6_usize, word_salad()), 1..4)).prop_map(|(statement, cuts)| {
+        let mut text: Vec<char> = statement.to_string().chars().collect();
+        for (start, length, salad) in cuts {
+            let start = start.min(text.len());
+            let end = (start + length).min(text.len());
+            let salad = salad.chars().take(length);
+            text.splice(start..end, salad.collect::<Vec<_>>());
+        }
+        text.into_iter().collect()
+    })
 }

@@ -23,40 +23,19 @@ fn fuzz_parse(data: &[u8]) {
 fn check(text: &str, parsed: &Parsed) {
     let has_error = parsed.first_error().is_some();
     assert_eq!(parsed.statement.is_none(), has_error, "{text}");
-    let count = |severity| {
-        parsed
-            .diagnostics
-            .iter()
-            .filter(|found| found.severity == severity)
-            .count()
-    };
+    let count = |severity| parsed.diagnostics.iter().filter(|found| found.severity == severity).count();
     assert!(count(Severity::Error) <= 20 && count(Severity::Warning) <= 20);
     for diagnostic in &parsed.diagnostics {
         let span = diagnostic.span;
-        assert!(
-            text.get(span.start..span.end).is_some(),
-            "{diagnostic} outside of {text:?}"
-        );
+        assert!(text.get(span.start..span.end).is_some(), "{diagnostic} outside of {text:?}");
         let before = text.get(..span.start).unwrap();
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        assert_eq!(
-            diagnostic.line,
-            before.matches('\n').count() + 1,
-            "{text:?}"
-        );
-        assert_eq!(
-            diagnostic.column,
-            before[line_start..].chars().count() + 1,
-            "{text:?}"
-        );
+        assert_eq!(diagnostic.line, before.matches('\n').count() + 1, "{text:?}");
+        assert_eq!(diagnostic.column, before[line_start..].chars().count() + 1, "{text:?}");
     }
     if let Some(statement) = &parsed.statement {
         let printed = statement.to_string();
-        assert_eq!(
-            parse_statement(&printed).statement.as_ref(),
-            Some(statement),
-            "{printed}"
-        );
+        assert_eq!(parse_statement(&printed).statement.as_ref(), Some(statement), "{printed}");
     }
 }
 
@@ -81,13 +60,8 @@ fn fuzz_decide(data: &[u8]) {
             principal: &principal,
             permission,
             compartment: &compartment,
-            time: Timestamp(i64::from_le_bytes(
-                [data.first().copied().unwrap_or_default(); 8],
-            )),
-            attributes: &[Attribute {
-                name: "target.repo.name",
-                values: &[value],
-            }],
+            time: Timestamp(i64::from_le_bytes([data.first().copied().unwrap_or_default(); 8])),
+            attributes: &[Attribute { name: "target.repo.name", values: &[value] }],
         };
         let decision = set.decide(&request);
         assert_eq!(decision.is_allowed(), set.permits(&request));
@@ -122,63 +96,34 @@ fn a_statement_that_is_too_long_is_refused_by_its_length() {
     let groups = vec!["A"; MAX_STATEMENT / 2].join(",");
     let parsed = parse_statement(&format!("Allow group {groups} to read repos in tenancy"));
     assert!(parsed.statement.is_none());
-    assert!(
-        parsed.diagnostics[0].message.contains("16384 bytes"),
-        "{}",
-        parsed.diagnostics[0]
-    );
+    assert!(parsed.diagnostics[0].message.contains("16384 bytes"), "{}", parsed.diagnostics[0]);
 }
 
 #[test]
 fn the_longest_statement_is_accepted() {
     let start = "Allow group A to read repos in tenancy where target.repo.name = '";
     let name = "x".repeat(MAX_STATEMENT - start.len() - 1);
-    assert!(
-        parse_statement(&format!("{start}{name}'"))
-            .statement
-            .is_some()
-    );
-    assert!(
-        parse_statement(&format!("{start}{name}x'"))
-            .statement
-            .is_none()
-    );
+    assert!(parse_statement(&format!("{start}{name}'")).statement.is_some());
+    assert!(parse_statement(&format!("{start}{name}x'")).statement.is_none());
 }
 
 #[test]
 fn conditions_nest_to_their_limit_and_no_deeper() {
     let nested = |depth: usize| {
-        let condition = format!(
-            "{}request.region = 'x'{}",
-            "any {".repeat(depth),
-            "}".repeat(depth)
-        );
-        parse_statement(&format!(
-            "Allow group A to read repos in tenancy where {condition}"
-        ))
+        let condition = format!("{}request.region = 'x'{}", "any {".repeat(depth), "}".repeat(depth));
+        parse_statement(&format!("Allow group A to read repos in tenancy where {condition}"))
     };
     assert!(nested(MAX_NESTING).statement.is_some());
     assert!(nested(MAX_NESTING + 1).statement.is_none());
     assert!(nested(2_000).statement.is_none());
-    let open = format!(
-        "Allow group A to read repos in tenancy where {}",
-        "all{".repeat(4_000)
-    );
+    let open = format!("Allow group A to read repos in tenancy where {}", "all{".repeat(4_000));
     assert!(parse_statement(&open).statement.is_none());
 }
 
 #[test]
 fn warnings_never_hide_an_error() {
     let foreign = vec!["INSTANCE_READ"; 60].join(", ");
-    let parsed = parse_statement(&format!(
-        "Allow group A to {{{foreign}, REPOSITORY_REED}} in tenancy"
-    ));
+    let parsed = parse_statement(&format!("Allow group A to {{{foreign}, REPOSITORY_REED}} in tenancy"));
     assert_eq!(parsed.statement, None);
-    assert!(
-        parsed
-            .first_error()
-            .unwrap()
-            .message
-            .contains("REPOSITORY_REED")
-    );
+    assert!(parsed.first_error().unwrap().message.contains("REPOSITORY_REED"));
 }

@@ -4,9 +4,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use wharfinger_policy::{
-    Attribute, Compartment, CompartmentTree, DenyStatements, Group, Options, Outcome, Policy,
-    PolicySet, Principal, PrincipalKind, Request, Verb, compile, parse_statement, permissions_of,
-    resource_types,
+    Attribute, Compartment, CompartmentTree, DenyStatements, Group, Options, Outcome, Policy, PolicySet,
+    Principal, PrincipalKind, Request, Verb, compile, parse_statement, permissions_of, resource_types,
 };
 use wharfinger_types::{Ocid, Timestamp};
 
@@ -44,19 +43,13 @@ pub(crate) fn world(policies: Vec<(&str, &str, Vec<String>)>, tree: CompartmentT
             statements,
         })
         .collect();
-    let options = Options {
-        deny: DenyStatements::Enforced,
-        administrators: Some(group("group", "Administrators").id),
-    };
+    let options =
+        Options { deny: DenyStatements::Enforced, administrators: Some(group("group", "Administrators").id) };
     compile(&policies, tree, &options)
 }
 
 fn place(name: &str) -> Ocid {
-    if name.is_empty() {
-        id("tenancy", "acme")
-    } else {
-        id("compartment", name)
-    }
+    if name.is_empty() { id("tenancy", "acme") } else { id("compartment", name) }
 }
 
 /// The compartments that hold a compartment, itself first.
@@ -83,14 +76,7 @@ struct Simple {
 
 impl Simple {
     fn text(&self) -> String {
-        let Simple {
-            effect,
-            subject,
-            verb,
-            resource,
-            location,
-            condition,
-        } = self;
+        let Simple { effect, subject, verb, resource, location, condition } = self;
         let location = match *location {
             "" => "tenancy",
             "x" => "compartment X",
@@ -98,11 +84,7 @@ impl Simple {
             "z" => "compartment id ocid1.compartment.oc1..z",
             _ => "compartment W",
         };
-        let condition = if condition.is_empty() {
-            String::new()
-        } else {
-            format!(" where {condition}")
-        };
+        let condition = if condition.is_empty() { String::new() } else { format!(" where {condition}") };
         format!("{effect} {subject} to {verb} {resource} in {location}{condition}")
     }
 
@@ -146,13 +128,7 @@ fn simple(effects: &'static [&'static str]) -> impl Strategy<Value = Simple> {
     (
         select(effects),
         select(
-            &[
-                "any-user",
-                "any-group",
-                "group A, B",
-                "group D/A",
-                "group id ocid1.group.oc1..default.c",
-            ][..],
+            &["any-user", "any-group", "group A, B", "group D/A", "group id ocid1.group.oc1..default.c"][..],
         ),
         select(&Verb::ALL[..]),
         select(&["repos", "users", "policies", "all-resources", "vss-family"][..]),
@@ -167,20 +143,14 @@ fn simple(effects: &'static [&'static str]) -> impl Strategy<Value = Simple> {
             ][..],
         ),
     )
-        .prop_map(
-            |(effect, subject, verb, resource, location, condition)| Simple {
-                effect,
-                subject,
-                verb,
-                resource,
-                location,
-                condition: if ["users", "policies", "vss-family"].contains(&resource) {
-                    ""
-                } else {
-                    condition
-                },
-            },
-        )
+        .prop_map(|(effect, subject, verb, resource, location, condition)| Simple {
+            effect,
+            subject,
+            verb,
+            resource,
+            location,
+            condition: if ["users", "policies", "vss-family"].contains(&resource) { "" } else { condition },
+        })
 }
 
 fn asked() -> impl Strategy<Value = Asked> {
@@ -213,18 +183,11 @@ fn decide(set: &PolicySet, asked: &Asked) -> &'static str {
         kind: PrincipalKind::User,
         id: Some(id("user", "u")),
         name: "u".to_owned(),
-        groups: asked
-            .groups
-            .iter()
-            .map(|name| group("group", name))
-            .collect::<Vec<Group>>(),
+        groups: asked.groups.iter().map(|name| group("group", name)).collect::<Vec<Group>>(),
         dynamic_groups: Vec::new(),
     };
     let values: Vec<&str> = asked.repository.into_iter().collect();
-    let attributes = [Attribute {
-        name: "target.repo.name",
-        values: &values,
-    }];
+    let attributes = [Attribute { name: "target.repo.name", values: &values }];
     let compartment = place(asked.compartment);
     let request = Request {
         principal: &principal,
@@ -243,17 +206,8 @@ fn decide(set: &PolicySet, asked: &Asked) -> &'static str {
 }
 
 fn set_of(statements: &[Simple]) -> PolicySet {
-    let set = world(
-        vec![("p", "", statements.iter().map(Simple::text).collect())],
-        small_tree(),
-    );
-    assert!(
-        set.problems()
-            .iter()
-            .all(|problem| !problem.diagnostic.is_error()),
-        "{:?}",
-        set.problems()
-    );
+    let set = world(vec![("p", "", statements.iter().map(Simple::text).collect())], small_tree());
+    assert!(set.problems().iter().all(|problem| !problem.diagnostic.is_error()), "{:?}", set.problems());
     set
 }
 

@@ -1,9 +1,9 @@
 //! Policies where they are attached: what they may name, and what else is checked of them.
 
 use wharfinger_policy::{
-    Attribute, Compartment, CompartmentTree, DenyStatements, Error, Group, Options, Policy,
-    Principal, PrincipalKind, Request, Severity, TENANT_ADMIN_STATEMENT, check_policy, compile,
-    deny_guard_statement, parse_statement,
+    Attribute, Compartment, CompartmentTree, DenyStatements, Error, Group, Options, Policy, Principal,
+    PrincipalKind, Request, Severity, TENANT_ADMIN_STATEMENT, check_policy, compile, deny_guard_statement,
+    parse_statement,
 };
 use wharfinger_types::{Ocid, Timestamp};
 
@@ -17,10 +17,7 @@ fn problems(at: &Ocid, deny: DenyStatements, statements: &[&str]) -> Vec<String>
         compartment: at.clone(),
         statements: statements.iter().map(|text| (*text).to_owned()).collect(),
     };
-    let options = Options {
-        deny,
-        administrators: Some(group("group", "Administrators").id),
-    };
+    let options = Options { deny, administrators: Some(group("group", "Administrators").id) };
     check_policy(&policy, &small_tree(), &options)
         .into_iter()
         .map(|problem| format!("{} {}", problem.statement, problem.diagnostic))
@@ -28,11 +25,7 @@ fn problems(at: &Ocid, deny: DenyStatements, statements: &[&str]) -> Vec<String>
 }
 
 fn location_error(at: &str, location: &str) -> Option<String> {
-    let at = if at.is_empty() {
-        id("tenancy", "acme")
-    } else {
-        id("compartment", at)
-    };
+    let at = if at.is_empty() { id("tenancy", "acme") } else { id("compartment", at) };
     let text = format!("Allow group A to read repos in {location}");
     let found = problems(&at, DenyStatements::Ignored, &[&text]);
     assert!(found.len() <= 1, "{found:?}");
@@ -61,66 +54,18 @@ fn a_policy_names_its_own_compartment_and_those_below() {
 #[test]
 fn a_policy_names_no_compartment_above_or_beside_its_own() {
     let refused = [
-        (
-            "x",
-            "tenancy",
-            "only policies of the root compartment reach the tenancy",
-        ),
-        (
-            "x",
-            "compartment W",
-            "expected a compartment in `X`, found `W`",
-        ),
-        (
-            "x",
-            "compartment id ocid1.compartment.oc1..w",
-            "attach the policy to a compartment above",
-        ),
-        (
-            "x",
-            "compartment id ocid1.tenancy.oc1..acme",
-            "attach the policy to a compartment above",
-        ),
-        (
-            "y",
-            "compartment X",
-            "expected a compartment in `Y`, found `X`",
-        ),
-        (
-            "",
-            "compartment Y",
-            "expected a compartment in `acme`, found `Y`",
-        ),
-        (
-            "",
-            "compartment acme",
-            "expected a compartment in `acme`, found `acme`",
-        ),
-        (
-            "",
-            "compartment x",
-            "expected a compartment in `acme`, found `x`; did you mean `X`?",
-        ),
-        (
-            "",
-            "compartment X:Why",
-            "expected a compartment in `X`, found `Why`",
-        ),
-        (
-            "x",
-            "compartment X:Y",
-            "a path starts below the policy's own compartment",
-        ),
-        (
-            "gone",
-            "compartment X",
-            "own compartment `ocid1.compartment.oc1..gone` does not exist",
-        ),
-        (
-            "",
-            "compartment id ocid1.compartment.oc1..gone",
-            "found `ocid1.compartment.oc1..gone`",
-        ),
+        ("x", "tenancy", "only policies of the root compartment reach the tenancy"),
+        ("x", "compartment W", "expected a compartment in `X`, found `W`"),
+        ("x", "compartment id ocid1.compartment.oc1..w", "attach the policy to a compartment above"),
+        ("x", "compartment id ocid1.tenancy.oc1..acme", "attach the policy to a compartment above"),
+        ("y", "compartment X", "expected a compartment in `Y`, found `X`"),
+        ("", "compartment Y", "expected a compartment in `acme`, found `Y`"),
+        ("", "compartment acme", "expected a compartment in `acme`, found `acme`"),
+        ("", "compartment x", "expected a compartment in `acme`, found `x`; did you mean `X`?"),
+        ("", "compartment X:Why", "expected a compartment in `X`, found `Why`"),
+        ("x", "compartment X:Y", "a path starts below the policy's own compartment"),
+        ("gone", "compartment X", "own compartment `ocid1.compartment.oc1..gone` does not exist"),
+        ("", "compartment id ocid1.compartment.oc1..gone", "found `ocid1.compartment.oc1..gone`"),
     ];
     for (at, location, expected) in refused {
         let found = location_error(at, location).unwrap_or_default();
@@ -139,12 +84,7 @@ fn a_child_with_its_parents_name_does_not_turn_statements_to_itself() {
         tags: Vec::new(),
     };
     let tree = CompartmentTree::new(vec![
-        Compartment {
-            id: root.clone(),
-            name: "acme".to_owned(),
-            parent: None,
-            tags: Vec::new(),
-        },
+        Compartment { id: root.clone(), name: "acme".to_owned(), parent: None, tags: Vec::new() },
         compartment("x", root),
         compartment("xx", id("compartment", "x")),
     ])
@@ -155,10 +95,7 @@ fn a_child_with_its_parents_name_does_not_turn_statements_to_itself() {
         compartment: id("compartment", "x"),
         statements: vec!["Allow any-user to read repos in compartment X".to_owned()],
     };
-    let options = Options {
-        deny: DenyStatements::Ignored,
-        administrators: None,
-    };
+    let options = Options { deny: DenyStatements::Ignored, administrators: None };
     let set = compile(&[policy], tree, &options);
     let principal = Principal {
         kind: PrincipalKind::User,
@@ -193,10 +130,7 @@ fn names_of_other_tenancies_are_defined_before_their_use() {
             "Admit group Theirs of tenancy Partner to read repos in tenancy",
         ],
     );
-    let errors: Vec<&String> = found
-        .iter()
-        .filter(|text| text.contains(": error: "))
-        .collect();
+    let errors: Vec<&String> = found.iter().filter(|text| text.contains(": error: ")).collect();
     assert_eq!(
         errors,
         [
@@ -213,10 +147,7 @@ fn deny_statements_are_doubted_until_they_are_enabled() {
     let root = id("tenancy", "acme");
     let statement = ["Deny group A to read repos in tenancy"];
     let off = problems(&root, DenyStatements::Ignored, &statement);
-    assert_eq!(
-        off,
-        ["0 1:1: warning: deny statements are not enabled in this tenancy: it takes nothing"]
-    );
+    assert_eq!(off, ["0 1:1: warning: deny statements are not enabled in this tenancy: it takes nothing"]);
     assert!(problems(&root, DenyStatements::Enforced, &statement).is_empty());
 }
 
@@ -244,12 +175,7 @@ fn the_built_in_statements_are_statements() {
     let guard = deny_guard_statement(&id("user", "ada"));
     for text in [TENANT_ADMIN_STATEMENT, &guard] {
         let parsed = parse_statement(text);
-        assert!(
-            parsed
-                .diagnostics
-                .iter()
-                .all(|found| found.severity == Severity::Warning)
-        );
+        assert!(parsed.diagnostics.iter().all(|found| found.severity == Severity::Warning));
         assert_eq!(parsed.statement.unwrap().to_string(), text);
     }
 }
@@ -266,10 +192,7 @@ fn only_the_enabler_and_administrators_write_deny_statements() {
         ],
     };
     let administrators = group("group", "Administrators");
-    let options = Options {
-        deny: DenyStatements::Enforced,
-        administrators: Some(administrators.id.clone()),
-    };
+    let options = Options { deny: DenyStatements::Enforced, administrators: Some(administrators.id.clone()) };
     let set = compile(&[policy], small_tree(), &options);
     assert!(set.problems().is_empty(), "{:?}", set.problems());
     let may_write = |kind: PrincipalKind, name: &str, groups: Vec<Group>, statements: &[&str]| {
@@ -285,10 +208,7 @@ fn only_the_enabler_and_administrators_write_deny_statements() {
             permission: "POLICY_CREATE",
             compartment: &id("compartment", "x"),
             time: Timestamp(0),
-            attributes: &[Attribute {
-                name: "target.policy.type",
-                values: statements,
-            }],
+            attributes: &[Attribute { name: "target.policy.type", values: statements }],
         })
     };
     let user = || PrincipalKind::User;
@@ -296,12 +216,7 @@ fn only_the_enabler_and_administrators_write_deny_statements() {
     assert!(may_write(user(), "bob", vec![administrators], &["DENY"]));
     assert!(may_write(user(), "bob", vec![], &["ALLOW"]));
     assert!(!may_write(user(), "bob", vec![], &["ALLOW", "DENY"]));
-    assert!(!may_write(
-        PrincipalKind::Instance,
-        "host",
-        vec![],
-        &["DENY"]
-    ));
+    assert!(!may_write(PrincipalKind::Instance, "host", vec![], &["DENY"]));
 }
 
 #[test]
@@ -314,29 +229,12 @@ fn a_tree_that_is_none_is_refused() {
     };
     let error = |compartments: Vec<Compartment>| CompartmentTree::new(compartments).unwrap_err();
     assert_eq!(error(vec![]), Error::Roots(0));
-    assert_eq!(
-        error(vec![compartment("a", None), compartment("b", None)]),
-        Error::Roots(2)
-    );
+    assert_eq!(error(vec![compartment("a", None), compartment("b", None)]), Error::Roots(2));
     let a = || compartment("a", None);
-    assert_eq!(
-        error(vec![a(), a()]),
-        Error::Repeated(id("compartment", "a"))
-    );
-    assert!(matches!(
-        error(vec![a(), compartment("b", Some("c"))]),
-        Error::NoParent { .. }
-    ));
-    let twins = vec![
-        a(),
-        compartment("b-1", Some("a")),
-        compartment("b-2", Some("a")),
-    ];
+    assert_eq!(error(vec![a(), a()]), Error::Repeated(id("compartment", "a")));
+    assert!(matches!(error(vec![a(), compartment("b", Some("c"))]), Error::NoParent { .. }));
+    let twins = vec![a(), compartment("b-1", Some("a")), compartment("b-2", Some("a"))];
     assert!(matches!(error(twins), Error::SameName { .. }));
-    let circle = vec![
-        a(),
-        compartment("b", Some("c")),
-        compartment("c", Some("b")),
-    ];
+    let circle = vec![a(), compartment("b", Some("c")), compartment("c", Some("b"))];
     assert!(matches!(error(circle), Error::Circle(_)));
 }

@@ -14,12 +14,8 @@ const GROUPS: usize = 100;
 /// 20,000 statements: every group may read in every compartment.
 fn large() -> PolicySet {
     let root = id("tenancy", "acme");
-    let mut compartments = vec![Compartment {
-        id: root.clone(),
-        name: "acme".to_owned(),
-        parent: None,
-        tags: Vec::new(),
-    }];
+    let mut compartments =
+        vec![Compartment { id: root.clone(), name: "acme".to_owned(), parent: None, tags: Vec::new() }];
     compartments.extend((0..COMPARTMENTS).map(|index| Compartment {
         id: id("compartment", &format!("c{index}")),
         name: format!("C{index}"),
@@ -27,19 +23,12 @@ fn large() -> PolicySet {
         tags: Vec::new(),
     }));
     let statements = |compartment: usize| {
-        let statement =
-            |group| format!("Allow group G{group} to read repos in compartment C{compartment}");
+        let statement = |group| format!("Allow group G{group} to read repos in compartment C{compartment}");
         (0..GROUPS).map(statement).collect()
     };
     let names: Vec<String> = (0..COMPARTMENTS).map(|index| format!("p{index}")).collect();
-    let policies = names
-        .iter()
-        .enumerate()
-        .map(|(index, name)| (name.as_str(), "", statements(index)));
-    world(
-        policies.collect(),
-        CompartmentTree::new(compartments).unwrap(),
-    )
+    let policies = names.iter().enumerate().map(|(index, name)| (name.as_str(), "", statements(index)));
+    world(policies.collect(), CompartmentTree::new(compartments).unwrap())
 }
 
 fn visited(set: &PolicySet, groups: &[&str], permission: &str) -> (bool, usize) {
@@ -66,17 +55,11 @@ fn visited(set: &PolicySet, groups: &[&str], permission: &str) -> (bool, usize) 
 fn a_decision_looks_only_at_statements_of_the_principal_and_the_compartment() {
     let set = large();
     assert_eq!(visited(&set, &["G3"], "REPOSITORY_READ"), (true, 1));
-    assert_eq!(
-        visited(&set, &["Other", "G3"], "REPOSITORY_READ"),
-        (true, 1)
-    );
+    assert_eq!(visited(&set, &["Other", "G3"], "REPOSITORY_READ"), (true, 1));
     // A refusal is explained: one statement concerns both, 200 the principal, 100 the compartment.
     let (allowed, visited_count) = visited(&set, &["G3"], "REPOSITORY_UPDATE");
     assert!(!allowed);
-    assert!(
-        visited_count <= 3 + COMPARTMENTS + GROUPS,
-        "{visited_count} visited"
-    );
+    assert!(visited_count <= 3 + COMPARTMENTS + GROUPS, "{visited_count} visited");
     let (allowed, visited_count) = visited(&set, &["Other"], "REPOSITORY_READ");
     assert!(!allowed);
     assert!(visited_count <= GROUPS, "{visited_count} visited");

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use wharfinger_policy::{
-    Attribute, Compartment, CompartmentTree, Decision, DenyStatements, Group, Options, Outcome,
-    Policy, PolicySet, Principal, PrincipalKind, Request, compile,
+    Attribute, Compartment, CompartmentTree, Decision, DenyStatements, Group, Options, Outcome, Policy,
+    PolicySet, Principal, PrincipalKind, Request, compile,
 };
 use wharfinger_types::{Ocid, Timestamp};
 
@@ -97,15 +97,8 @@ impl Scenario {
             })
             .collect();
         let options = Options {
-            deny: if self.deny_statements {
-                DenyStatements::Enforced
-            } else {
-                DenyStatements::Ignored
-            },
-            administrators: self
-                .administrators
-                .as_ref()
-                .map(|name| group("group", name).id),
+            deny: if self.deny_statements { DenyStatements::Enforced } else { DenyStatements::Ignored },
+            administrators: self.administrators.as_ref().map(|name| group("group", name).id),
         };
         compile(&policies, tree, &options)
     }
@@ -121,19 +114,12 @@ impl Scenario {
             .iter()
             .map(|(name, values)| match values {
                 Values::One(value) => (name.as_str(), vec![value.as_str()]),
-                Values::Many(values) => {
-                    (name.as_str(), values.iter().map(String::as_str).collect())
-                }
+                Values::Many(values) => (name.as_str(), values.iter().map(String::as_str).collect()),
             })
             .collect();
-        let attributes: Vec<Attribute<'_>> = values
-            .iter()
-            .map(|(name, values)| Attribute { name, values })
-            .collect();
-        let time = case
-            .time
-            .as_ref()
-            .map(|time| time.parse::<jiff::Timestamp>().unwrap());
+        let attributes: Vec<Attribute<'_>> =
+            values.iter().map(|(name, values)| Attribute { name, values }).collect();
+        let time = case.time.as_ref().map(|time| time.parse::<jiff::Timestamp>().unwrap());
         let request = Request {
             principal: &principal,
             permission: &case.permission,
@@ -170,12 +156,7 @@ fn shown(decision: &Decision<'_>) -> String {
             for miss in misses {
                 let by = miss.statement;
                 let clause = miss.clause.as_str();
-                text += &format!(
-                    "; {} {}: {clause} {}",
-                    by.policy_name,
-                    by.index + 1,
-                    miss.text()
-                );
+                text += &format!("; {} {}: {clause} {}", by.policy_name, by.index + 1, miss.text());
             }
             text
         }
@@ -201,11 +182,7 @@ fn add_compartments(
 }
 
 fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}.{name}")
-    }
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
 fn compartment_id(form: &CompartmentForm, path: &str) -> Ocid {
@@ -233,27 +210,15 @@ fn principal(name: &str, form: &PrincipalForm) -> Principal {
         kind,
         id,
         name: name.to_owned(),
-        groups: form
-            .groups
-            .iter()
-            .map(|name| group("group", name))
-            .collect(),
-        dynamic_groups: form
-            .dynamic_groups
-            .iter()
-            .map(|name| group("dynamicgroup", name))
-            .collect(),
+        groups: form.groups.iter().map(|name| group("group", name)).collect(),
+        dynamic_groups: form.dynamic_groups.iter().map(|name| group("dynamicgroup", name)).collect(),
     }
 }
 
 /// `NAME` of the default domain or `DOMAIN/NAME`.
 pub(crate) fn group(kind: &str, name: &str) -> Group {
     let (domain, name) = name.split_once('/').unwrap_or(("Default", name));
-    Group {
-        id: id(kind, &format!("{domain}.{name}")),
-        domain: domain.to_owned(),
-        name: name.to_owned(),
-    }
+    Group { id: id(kind, &format!("{domain}.{name}")), domain: domain.to_owned(), name: name.to_owned() }
 }
 
 /// The identifier that stands for a name: `ocid1.<kind>.oc1..<name>` in lower case, blanks as `-`.

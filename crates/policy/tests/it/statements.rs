@@ -10,9 +10,7 @@ use wharfinger_policy::{Parsed, Severity, parse_document, parse_statement};
 /// begin with `> `, the answer; a blank line ends it. The file as it should be is left in the target
 /// directory, to be looked at and copied.
 fn check(file: &str, answer: fn(&str) -> String) -> Vec<(String, String)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/statements")
-        .join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/statements").join(file);
     let written = fs::read_to_string(path).unwrap();
     let mut actual = String::new();
     let mut answers = Vec::new();
@@ -35,31 +33,19 @@ fn check(file: &str, answer: fn(&str) -> String) -> Vec<(String, String)> {
     let actual = format!("{}\n", actual.trim_end());
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
     fs::write(&target, &actual).unwrap();
-    assert!(
-        actual == written,
-        "{file} differs from {}",
-        target.display()
-    );
+    assert!(actual == written, "{file} differs from {}", target.display());
     answers
 }
 
 fn diagnostics(parsed: &Parsed) -> String {
-    parsed
-        .diagnostics
-        .iter()
-        .map(|diagnostic| format!("{diagnostic}\n"))
-        .collect()
+    parsed.diagnostics.iter().map(|diagnostic| format!("{diagnostic}\n")).collect()
 }
 
 #[test]
 fn valid_statements_print_in_one_form() {
     let answers = check("valid.txt", |text| {
         let parsed = parse_statement(text);
-        let printed = parsed
-            .statement
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default();
+        let printed = parsed.statement.as_ref().map(ToString::to_string).unwrap_or_default();
         format!("{printed}\n{}", diagnostics(&parsed))
     });
     for (text, answer) in answers {

@@ -1,6 +1,8 @@
 //! Small content for the tests: bodies, blobs, manifests.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::Mutex;
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
@@ -15,10 +17,17 @@ pub(crate) fn sent(bytes: &[u8]) -> impl Stream<Item = Result<Bytes, Infallible>
 }
 
 /// A body whose client hangs up after `bytes`.
-pub(crate) fn cut_off(
-    bytes: &[u8],
-) -> impl Stream<Item = Result<Bytes, &'static str>> + Unpin + use<> {
+pub(crate) fn cut_off(bytes: &[u8]) -> impl Stream<Item = Result<Bytes, &'static str>> + Unpin + use<> {
     stream::iter([Ok(Bytes::copy_from_slice(bytes)), Err("connection reset")])
+}
+
+/// Sizes of everything that was pushed, for descriptors.
+static SIZES: Mutex<BTreeMap<String, usize>> = Mutex::new(BTreeMap::new());
+
+/// A descriptor of something that was pushed.
+pub(crate) fn descriptor(digest: &Digest) -> serde_json::Value {
+    let size = SIZES.lock().unwrap().get(digest.as_str()).copied().unwrap_or(1);
+    serde_json::json!({ "digest": digest.as_str(), "size": size })
 }
 
 /// Uploads a blob in one request.
@@ -29,22 +38,15 @@ pub(crate) async fn push_blob(
     bytes: &[u8],
 ) -> Digest {
     let digest = Digest::sha256(bytes);
-    installation
-        .registry
-        .upload_blob(ctx, image, &digest, sent(bytes))
-        .await
-        .unwrap();
+    SIZES.lock().unwrap().insert(digest.to_string(), bytes.len());
+    installation.registry.upload_blob(ctx, image, &digest, sent(bytes)).await.unwrap();
     digest
 }
 
 /// An image manifest over a config and layers.
 pub(crate) fn manifest(config: &Digest, layers: &[&Digest]) -> Bytes {
-    let layers: Vec<_> = layers
-        .iter()
-        .map(|layer| serde_json::json!({ "digest": layer.as_str(), "size": 1 }))
-        .collect();
-    let config = serde_json::json!({ "digest": config.as_str(), "size": 1 });
-    serde_json::json!({ "schemaVersion": 2, "config": config, "layers": layers })
+    let layers: Vec<_> = layers.iter().map(|layer| descriptor(layer)).collect();
+    serde_json::json!({ "schemaVersion": 2, "config": descriptor(config), "layers": layers })
         .to_string()
         .into()
 }
@@ -57,13 +59,7 @@ pub(crate) async fn push_image(
     content: &str,
     tag: &str,
 ) -> (Digest, Digest) {
-    let config = push_blob(
-        installation,
-        ctx,
-        image,
-        format!("config of {content}").as_bytes(),
-    )
-    .await;
+    let config = push_blob(installation, ctx, image, format!("config of {content}").as_bytes()).await;
     let layer = push_blob(installation, ctx, image, content.as_bytes()).await;
     let bytes = manifest(&config, &[&layer]);
     let digest = put(installation, ctx, image, tag, bytes).await.unwrap();
@@ -78,16 +74,10 @@ pub(crate) async fn put(
     reference: &str,
     bytes: Bytes,
 ) -> Result<Digest, Error> {
+    SIZES.lock().unwrap().insert(Digest::sha256(&bytes).to_string(), bytes.len());
     installation
         .registry
-        .put_manifest(
-            ctx,
-            image,
-            &reference.parse().unwrap(),
-            &[],
-            None,
-            sent(&bytes),
-        )
+        .put_manifest(ctx, image, &reference.parse().unwrap(), &[], None, sent(&bytes))
         .await
         .map(|put| put.digest)
 }

@@ -8,7 +8,7 @@ use wharfinger_testkit::on_each_engine;
 use wharfinger_testkit::services::found;
 use wharfinger_types::{Digest, Page, Reference, media_type};
 
-use crate::images::{manifest, push_blob, push_image, put, read_blob, sent};
+use crate::images::{descriptor, manifest, push_blob, push_image, put, read_blob, sent};
 
 fn tag(text: &str) -> Reference {
     text.parse().unwrap()
@@ -19,7 +19,7 @@ on_each_engine! {
         let installation = found(store).await;
         let (ctx, image) = (installation.administrator().await, installation.image("app"));
         let config = push_blob(&installation, &ctx, &image, b"{}").await;
-        let text = format!("{{ \"unknown\":\t1,\n\"config\":{{\"digest\":\"{config}\"}},\"schemaVersion\":2}}  ");
+        let text = format!("{{ \"unknown\":\t1,\n\"config\":{{\"digest\":\"{config}\",\"size\":2}},\"schemaVersion\":2}}  ");
         let digest = put(&installation, &ctx, &image, "v1", text.clone().into()).await.unwrap();
         assert_eq!(digest, Digest::sha256(text.as_bytes()));
         for reference in ["v1", digest.as_str()] {
@@ -53,7 +53,7 @@ on_each_engine! {
         let (ctx, image) = (installation.administrator().await, installation.image("app"));
         let (child, layer) = push_image(&installation, &ctx, &image, "x", "v1").await;
         let index = |digests: &[&Digest]| {
-            let entries: Vec<_> = digests.iter().map(|digest| serde_json::json!({ "digest": digest.as_str() })).collect();
+            let entries: Vec<_> = digests.iter().map(|digest| descriptor(digest)).collect();
             Bytes::from(serde_json::json!({ "schemaVersion": 2, "manifests": entries }).to_string())
         };
         let nested = put(&installation, &ctx, &image, "index", index(&[&child, &layer])).await.unwrap();
@@ -66,6 +66,17 @@ on_each_engine! {
         let sparse = wharfinger_registry::Registry::new(blobs, SparseManifests::Allowed);
         let bytes = index(&[&Digest::sha256(b"?"), &child]);
         sparse.put_manifest(&ctx, &image, &tag("sparse"), &[], None, sent(&bytes)).await.unwrap();
+    }
+
+    async fn a_size_that_is_not_the_contents_is_refused(store: Store) {
+        let installation = found(store).await;
+        let (ctx, image) = (installation.administrator().await, installation.image("app"));
+        let config = push_blob(&installation, &ctx, &image, b"{}").await;
+        for size in ["3", "-1", "1.5", "\"2\"", "null", "99999999999999999999"] {
+            let text = format!(r#"{{"schemaVersion":2,"config":{{"digest":"{config}","size":{size}}}}}"#);
+            let refused = put(&installation, &ctx, &image, "v1", text.into()).await;
+            assert!(matches!(refused, Err(Error::ManifestInvalid(_))), "{size}: {refused:?}");
+        }
     }
 
     async fn a_wrong_digest_and_a_body_too_large_are_refused(store: Store) {

@@ -9,7 +9,7 @@ use wharfinger_testkit::on_each_engine;
 use wharfinger_testkit::services::found;
 use wharfinger_types::Digest;
 
-use crate::images::{push_blob, push_image, put, sent};
+use crate::images::{descriptor, push_blob, push_image, put, sent};
 
 fn artifact(config: &Digest, subject: &Digest, kind: &str, note: &str) -> Bytes {
     let document = json!({
@@ -28,12 +28,8 @@ fn read(manifest: &RawValue) -> Value {
 }
 
 fn notes(manifests: &[Box<RawValue>]) -> Vec<String> {
-    let notes = manifests
-        .iter()
-        .map(|manifest| read(manifest)["annotations"]["note"].clone());
-    notes
-        .map(|note| note.as_str().unwrap().to_owned())
-        .collect()
+    let notes = manifests.iter().map(|manifest| read(manifest)["annotations"]["note"].clone());
+    notes.map(|note| note.as_str().unwrap().to_owned()).collect()
 }
 
 on_each_engine! {
@@ -68,8 +64,10 @@ on_each_engine! {
         let (ctx, image, registry) = (installation.administrator().await, installation.image("app"), &installation.registry);
         let (subject, _) = push_image(&installation, &ctx, &image, "x", "v1").await;
         let (child, _) = push_image(&installation, &ctx, &image, "old", "old").await;
-        let entry = json!({ "mediaType": "m/t", "digest": child.as_str(), "size": 1, "artifactType": "a/old",
-                            "annotations": { "note": "old" } });
+        let mut entry = descriptor(&child);
+        entry["mediaType"] = "m/t".into();
+        entry["artifactType"] = "a/old".into();
+        entry["annotations"] = json!({ "note": "old" });
         let index = json!({ "schemaVersion": 2, "manifests": [entry] }).to_string();
         put(&installation, &ctx, &image, &subject.as_str().replace(':', "-"), index.into()).await.unwrap();
         let all = registry.list_referrers(&ctx, &image, &subject, None, 0).await.unwrap();

@@ -14,48 +14,21 @@ use crate::images::{push_blob, push_image, read_blob, sent};
 
 /// Runs every operation of the crate once.
 async fn run_everything(installation: &Installation) {
-    let (ctx, image) = (
-        installation.administrator().await,
-        installation.image("app"),
-    );
+    let (ctx, image) = (installation.administrator().await, installation.image("app"));
     let registry = &installation.registry;
     let (digest, _) = push_image(installation, &ctx, &image, "x", "v1").await;
-    let upload = registry
-        .start_upload(&ctx, &image, Algorithm::Sha256)
-        .await
-        .unwrap();
-    registry
-        .append_upload(&ctx, &image, &upload.uuid, None, sent(b"part"))
-        .await
-        .unwrap();
-    registry
-        .cancel_upload(&ctx, &image, &upload.uuid)
-        .await
-        .unwrap();
+    let upload = registry.start_upload(&ctx, &image, Algorithm::Sha256).await.unwrap();
+    registry.append_upload(&ctx, &image, &upload.uuid, None, sent(b"part")).await.unwrap();
+    registry.cancel_upload(&ctx, &image, &upload.uuid).await.unwrap();
     let unused = push_blob(installation, &ctx, &image, b"unused").await;
     let other = installation.image("other");
-    assert!(
-        registry
-            .mount_blob(&ctx, &other, &unused, Some(&image))
-            .await
-            .unwrap()
-    );
+    assert!(registry.mount_blob(&ctx, &other, &unused, Some(&image)).await.unwrap());
     registry.delete_blob(&ctx, &image, &unused).await.unwrap();
-    registry
-        .delete_tag(&ctx, &image, &"v1".parse().unwrap())
-        .await
-        .unwrap();
-    registry
-        .delete_manifest(&ctx, &image, &digest)
-        .await
-        .unwrap();
+    registry.delete_tag(&ctx, &image, &"v1".parse().unwrap()).await.unwrap();
+    registry.delete_manifest(&ctx, &image, &digest).await.unwrap();
     let name = "app".parse().unwrap();
-    repositories::update_repository(&ctx, &installation.tenancy, &name, Visibility::Public)
-        .await
-        .unwrap();
-    repositories::delete_repository(&ctx, &installation.tenancy, &name)
-        .await
-        .unwrap();
+    repositories::update_repository(&ctx, &installation.tenancy, &name, Visibility::Public).await.unwrap();
+    repositories::delete_repository(&ctx, &installation.tenancy, &name).await.unwrap();
 }
 
 async fn kind(outcome: Result<impl Sized, Error>) -> String {

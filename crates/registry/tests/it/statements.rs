@@ -5,12 +5,7 @@ use wharfinger_testkit::engines;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_statement_prepares_and_uses_an_index_on_both_engines() {
-    let all: Vec<_> = wharfinger_registry::STATEMENTS
-        .iter()
-        .copied()
-        .flatten()
-        .copied()
-        .collect();
+    let all: Vec<_> = wharfinger_registry::STATEMENTS.iter().copied().flatten().copied().collect();
     assert!(all.len() > 20);
     let sqlite = engines::open(EngineKind::Sqlite).await;
     let postgres = engines::open(EngineKind::Postgres).await;
@@ -20,10 +15,7 @@ async fn every_statement_prepares_and_uses_an_index_on_both_engines() {
         let one = check::columns(&sqlite.store, statement).await;
         let other = check::columns(&postgres.store, statement).await;
         if one != other {
-            faults.push(format!(
-                "{}: columns {one:?} and {other:?}",
-                statement.name()
-            ));
+            faults.push(format!("{}: columns {one:?} and {other:?}", statement.name()));
         }
     }
     assert!(faults.is_empty(), "{faults:#?}");
