@@ -98,9 +98,10 @@ async fn cut_push(
         Stage::FirstChunk => {
             let location = client.start_upload(image).await?;
             let part = &blob[..blob.len() / 2 + 1];
-            let headers = content_range(0, part.len(), dice);
+            let is_stream = dice.below(3) == 0;
+            let headers = content_range(0, part.len(), is_stream);
             send("PATCH", &location, &headers, part, dice).await?;
-            resume(client, image, &location, &blob, Loss::Impossible).await?;
+            go_on(client, image, &location, &blob, is_stream).await?;
         }
         Stage::SecondChunk | Stage::CloseWithBody | Stage::Close => {
             let location = client.start_upload(image).await?;
@@ -111,17 +112,16 @@ async fn cut_push(
             let first = client.send("PATCH", &location, &[], blob.slice(..half)).await?;
             expect(first, StatusCode::ACCEPTED)?;
             let rest = &blob[half..];
+            let is_stream = !rest.is_empty() && dice.below(3) == 0;
+            let headers = content_range(half, rest.len(), is_stream);
             match stage {
-                Stage::SecondChunk => {
-                    let headers = content_range(half, rest.len(), dice);
-                    send("PATCH", &location, &headers, rest, dice).await?;
-                }
+                Stage::SecondChunk => send("PATCH", &location, &headers, rest, dice).await?,
                 _ => {
                     let target = format!("{location}?{closing}");
-                    send("PUT", &target, "", rest, dice).await?;
+                    send("PUT", &target, &headers, rest, dice).await?;
                 }
             }
-            resume(client, image, &location, &blob, Loss::Impossible).await?;
+            go_on(client, image, &location, &blob, is_stream).await?;
         }
         Stage::Manifest => {
             let config = Bytes::from(format!("{{\"cut\":{cut}}}"));
@@ -165,12 +165,30 @@ async fn shows(client: &Client, image: &str, reference: &str, manifest: &Bytes) 
     Ok(true)
 }
 
-/// A chunk's header, or none: then it is a stream, which is appended.
-fn content_range(start: usize, length: usize, dice: &mut Dice) -> String {
-    if length == 0 || dice.below(2) == 0 {
+/// A chunk's header; none for a stream, which is appended wherever the upload is.
+fn content_range(start: usize, length: usize, is_stream: bool) -> String {
+    if length == 0 || is_stream {
         return String::new();
     }
     format!("content-range: {start}-{}\r\n", start + length - 1)
+}
+
+/// Resumes the upload. One that was streamed into is pushed anew: what was cut off may still be under
+/// way, and would be appended to what comes now.
+async fn go_on(client: &Client, image: &str, location: &str, blob: &Bytes, is_stream: bool) -> Result<()> {
+    if !is_stream {
+        return resume(client, image, location, blob, Loss::Impossible).await;
+    }
+    let cancelled = client.delete(location).await?.status();
+    let is_gone = matches!(cancelled, StatusCode::NO_CONTENT | StatusCode::NOT_FOUND);
+    ensure!(is_gone, "a cancel is answered with {cancelled}");
+    blob_matches(client, image, blob).await?;
+    client.push_blob(image, blob).await?;
+    ensure!(
+        blob_matches(client, image, blob).await?,
+        "a blob is not there although its push was acknowledged"
+    );
+    Ok(())
 }
 
 /// The bytes of a request, its body with a length or in chunks (RFC 9112, section 7.1).
