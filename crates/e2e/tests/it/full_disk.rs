@@ -34,12 +34,13 @@ impl Drop for SmallDisk {
 }
 
 /// A server whose objects, but not its metadata, are on a disk of 4 MiB.
-fn server() -> (SmallDisk, Program) {
+/// The disk goes first: a directory that is mounted on cannot be removed.
+fn server() -> (Program, SmallDisk) {
     let mut program = Program::start(EngineKind::Sqlite);
     program.stop();
     let disk = SmallDisk::mount(&program.data_dir().join("objects"));
     program.restart();
-    (disk, program)
+    (program, disk)
 }
 
 async fn push(client: &Client, image: &str, blob: &Bytes) -> StatusCode {
@@ -50,7 +51,7 @@ async fn push(client: &Client, image: &str, blob: &Bytes) -> StatusCode {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_single_request_that_fills_the_disk_gives_its_room_back() {
-    let (_disk, program) = server();
+    let (program, _disk) = server();
     let client = program.administrator();
     let image = program.image("full/app");
     let (large, small) = (Dice::new(1).bytes(6 << 20), Dice::new(2).bytes(100_000));
@@ -66,7 +67,7 @@ async fn a_single_request_that_fills_the_disk_gives_its_room_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_fills_the_disk_gives_its_room_back_when_it_is_cancelled() {
-    let (_disk, program) = server();
+    let (program, _disk) = server();
     let client = program.administrator();
     let image = program.image("full/app");
     let large = Dice::new(1).bytes(6 << 20);
