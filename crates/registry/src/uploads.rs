@@ -8,7 +8,7 @@ use futures_util::{Stream, StreamExt};
 use std::fmt::Display;
 use std::sync::Arc;
 use wharfinger_audit::Subject;
-use wharfinger_blobstore::{Error as BlobError, ObjectId};
+use wharfinger_blobstore::{BlobStore, Error as BlobError, ObjectId};
 use wharfinger_iam::Ctx;
 use wharfinger_metastore::{operations, row, statements};
 use wharfinger_types::{Algorithm, Digest, Hasher, ImageName};
@@ -192,10 +192,14 @@ impl Registry {
         let size = receiver.writer.offset();
         let sealed = match received {
             Ok(()) => self.seal(&object, receiver, digest).await,
-            Err(error) => Err(error),
+            Err(error) => {
+                // A file that is still open keeps its room on the disk.
+                drop(receiver);
+                Err(error)
+            }
         };
         if let Err(error) = sealed {
-            self.discard(object);
+            discard(&*self.0.blobs, &object).await;
             return Err(error);
         }
         self.record(ctx, &repository, None, &object, size, digest).await
@@ -228,20 +232,8 @@ impl Registry {
         let id = row.id;
         self.0.sessions.forget(&row.uuid);
         ctx.store().write(&CANCEL_UPLOAD, move |tx| Ok::<_, Error>(tx.run(&UPLOAD_DELETE, &[&id])?)).await?;
-        self.discard(row.object_id()?);
+        discard(&*self.0.blobs, &row.object_id()?).await;
         Ok(())
-    }
-
-    /// Removes an object that no row names, beside the request: how long that takes would tell an
-    /// uploader whether the bytes were here before. What is not removed is an orphan, and harmless.
-    fn discard(&self, object: ObjectId) {
-        let blobs = Arc::clone(&self.0.blobs);
-        #[expect(clippy::disallowed_methods, reason = "ends by itself; cut off, it leaves an orphan")]
-        tokio::spawn(async move {
-            if let Err(error) = blobs.remove(&object).await {
-                tracing::warn!(%object, %error, "cannot remove an object that is not used");
-            }
-        });
     }
 
     async fn save_progress(&self, ctx: &Ctx, row: &UploadRow, receiver: &mut Receiver) -> Result<(), Error> {
@@ -362,8 +354,11 @@ impl Registry {
             })
             .await?;
         if !uses_ours {
-            // Somebody else's upload of the same bytes came first.
-            self.discard(object.clone());
+            // Somebody else's upload of the same bytes came first. Removing ours within the request
+            // would take a time that tells the uploader so.
+            let (blobs, object) = (Arc::clone(&self.0.blobs), object.clone());
+            #[expect(clippy::disallowed_methods, reason = "ends by itself; cut off, it leaves an orphan")]
+            tokio::spawn(async move { discard(&*blobs, &object).await });
         }
         Ok(())
     }
@@ -376,6 +371,13 @@ impl Registry {
             hasher.update(&part?);
         }
         Ok(hasher)
+    }
+}
+
+/// Removes an object that no row names. What is not removed is an orphan, and harmless.
+async fn discard(blobs: &dyn BlobStore, object: &ObjectId) {
+    if let Err(error) = blobs.remove(object).await {
+        tracing::warn!(%object, %error, "cannot remove an object that is not used");
     }
 }
 

@@ -41,6 +41,13 @@ async fn conforms_to_the_draft(engine: EngineKind) {
     conforms(&mut program, engine, &[("OCI_VERSION", "dev")]);
 }
 
+/// The same with manifests whose layers or entries were never pushed.
+async fn conforms_with_sparse_manifests(engine: EngineKind) {
+    let setting = ("WHARFINGER__REGISTRY__ALLOW_SPARSE_MANIFESTS", "true");
+    let mut program = Program::start_with(engine, &[setting]);
+    conforms(&mut program, engine, &[("OCI_VERSION", "dev"), ("OCI_DATA_SPARSE", "true")]);
+}
+
 fn conforms(program: &mut Program, engine: EngineKind, settings: &[(&str, &str)]) {
     let results = TempDir::new();
     let bootstrap = &program.bootstrap;
@@ -89,4 +96,4 @@ fn count(report: &str, name: &str) -> usize {
     figure.unwrap_or_else(|| panic!("no count of {name} in {report}"))
 }
 
-wharfinger_e2e::on_each_engine! { conforms_at_1_0 conforms_at_1_1 conforms_to_the_draft }
+wharfinger_e2e::on_each_engine! { conforms_at_1_0 conforms_at_1_1 conforms_to_the_draft conforms_with_sparse_manifests }
