@@ -93,9 +93,10 @@ impl Registry {
             }
             None => self.find_mount_source(ctx, image, &repository, digest).await?,
         };
-        let Some(blob_id) =
-            ctx.store().opt::<i64>(&BLOB_ID, &[&digest.as_str()]).await?.filter(|_| is_readable)
-        else {
+        if !is_readable {
+            return Ok(false);
+        }
+        let Some(blob_id) = ctx.store().opt::<i64>(&BLOB_ID, &[&digest.as_str()]).await? else {
             return Ok(false);
         };
         let origin = ctx.origin();
@@ -109,7 +110,7 @@ impl Registry {
         });
         match mounted.await {
             Ok(()) => Ok(true),
-            // Garbage collection took the blob since it was looked up.
+            // The blob went since it was looked up.
             Err(Error::Iam(IamError::Store(StoreError::ForeignKey { .. }))) => Ok(false),
             Err(error) => Err(error),
         }
