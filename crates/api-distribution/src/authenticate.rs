@@ -68,7 +68,7 @@ pub(crate) async fn authenticate(iam: &Iam, parts: &Parts) -> Result<Ctx, Failur
         return Ok(iam.local_administrator(incoming));
     }
     match credentials(parts)? {
-        Credentials::None => Ok(iam.anonymous(incoming)),
+        Credentials::None => Ok(iam.anonymous(incoming)?),
         Credentials::Basic(name, password) => Ok(iam.login(incoming, &name, &password).await?),
         Credentials::Bearer(token) => Ok(iam.bearer(incoming, &token).await?),
     }

@@ -112,6 +112,7 @@ impl From<Error> for Failure {
             ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ErrorKind::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
             ErrorKind::Unsupported => StatusCode::METHOD_NOT_ALLOWED,
+            ErrorKind::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -133,6 +134,10 @@ impl From<Error> for Failure {
                 failure.status = StatusCode::UNAUTHORIZED;
                 failure.further_scope = Some(format!("repository:{name}:{action}"));
                 failure
+            }
+            Error::Iam(IamError::TooManyRequests { retry_after_secs }) => {
+                Failure::new(status, "TOOMANYREQUESTS", error.to_string())
+                    .with(header::RETRY_AFTER, retry_after_secs.to_string())
             }
             _ if matches!(error.kind(), ErrorKind::Internal | ErrorKind::Unavailable) => {
                 tracing::error!(error = describe(&error), "request failed");

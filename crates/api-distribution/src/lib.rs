@@ -7,6 +7,8 @@
 mod authenticate;
 mod blobs;
 mod error;
+mod etag;
+mod extensions;
 mod manifests;
 mod query;
 mod range;
@@ -111,13 +113,14 @@ async fn answer(
     let ctx = authenticate::authenticate(&state.iam, parts).await?;
     match (route?, parts.method.clone()) {
         (Route::Base, Method::GET | Method::HEAD) => base(&ctx, parts),
+        (Route::Extensions(image), Method::GET) => extensions::list(&ctx, image.as_ref(), parts).await,
         (Route::Catalog, Method::GET) => tags::list_catalog(&ctx, parts).await,
         (Route::Tags(image), Method::GET) => tags::list_tags(state, &ctx, &image, parts).await,
         (Route::Manifest(image, reference), Method::GET) => {
-            manifests::get(state, &ctx, &image, &reference).await
+            manifests::get(state, &ctx, &image, &reference, parts).await
         }
         (Route::Manifest(image, reference), Method::HEAD) => {
-            manifests::head(state, &ctx, &image, &reference).await
+            manifests::head(state, &ctx, &image, &reference, parts).await
         }
         (Route::Manifest(image, reference), Method::PUT) => {
             manifests::put(state, &ctx, &image, &reference, parts, body).await
@@ -126,7 +129,7 @@ async fn answer(
             manifests::delete(state, &ctx, &image, &reference).await
         }
         (Route::Blob(image, digest), Method::GET) => blobs::get(state, &ctx, &image, &digest, parts).await,
-        (Route::Blob(image, digest), Method::HEAD) => blobs::head(state, &ctx, &image, &digest).await,
+        (Route::Blob(image, digest), Method::HEAD) => blobs::head(state, &ctx, &image, &digest, parts).await,
         (Route::Blob(image, digest), Method::DELETE) => blobs::delete(state, &ctx, &image, &digest).await,
         (Route::Uploads(image), Method::POST) => uploads::start(state, &ctx, &image, parts, body).await,
         (Route::Referrers(image, digest), Method::GET) => {
@@ -146,12 +149,18 @@ async fn answer(
 
 /// End-1: tells a client that the API is here, and one without login how to log in.
 fn base(ctx: &Ctx, parts: &Parts) -> Result<Response, Failure> {
-    // An anonymous registry token is a log-in of its kind; empty Basic credentials are none.
+    require_credentials(ctx, parts)?;
+    Ok(json(StatusCode::OK, "{}".to_owned()))
+}
+
+/// What belongs to no repository is for everybody who shows credentials of some kind. An anonymous
+/// registry token is one; empty Basic credentials are none.
+fn require_credentials(ctx: &Ctx, parts: &Parts) -> Result<(), Failure> {
     let has_token = matches!(authenticate::credentials(parts), Ok(Credentials::Bearer(_)));
     if matches!(ctx.principal(), Principal::Anonymous) && !has_token {
         return Err(wharfinger_iam::Error::Unauthenticated.into());
     }
-    Ok(json(StatusCode::OK, "{}".to_owned()))
+    Ok(())
 }
 
 fn json(status: StatusCode, body: String) -> Response {
@@ -163,9 +172,28 @@ fn empty(status: StatusCode, headers: &[(HeaderName, &str)]) -> Result<Response,
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     for (name, value) in headers {
-        response.headers_mut().insert(name, HeaderValue::from_str(value).map_err(|_| Failure::header(name))?);
+        append(&mut response, name.clone(), value)?;
     }
     Ok(response)
+}
+
+fn append(response: &mut Response, name: HeaderName, value: &str) -> Result<(), Failure> {
+    let value = HeaderValue::from_str(value).map_err(|_| Failure::header(&name))?;
+    response.headers_mut().append(name, value);
+    Ok(())
+}
+
+/// In place of what the header said before.
+fn insert(response: &mut Response, name: HeaderName, value: &str) -> Result<(), Failure> {
+    response.headers_mut().remove(&name);
+    append(response, name, value)
+}
+
+/// Tells the user of a client something about an answer that is a success: many clients print it
+/// (Distribution spec, "Warnings").
+fn warn(response: &mut Response, text: &str) -> Result<(), Failure> {
+    let quoted = text.replace(['"', '\\'], "'");
+    append(response, header::WARNING, &format!(r#"299 - "{quoted}""#))
 }
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");

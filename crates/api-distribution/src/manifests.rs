@@ -3,14 +3,14 @@
 use axum::body::{Body, BodyDataStream};
 use axum::response::Response;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, StatusCode, header};
 use wharfinger_iam::Ctx;
 use wharfinger_registry::manifests::ManifestInfo;
 use wharfinger_types::{ImageName, Reference, Tag};
 
 use crate::error::Failure;
 use crate::query::Query;
-use crate::{CONTENT_DIGEST, Distribution, empty};
+use crate::{CONTENT_DIGEST, Distribution, append, empty, etag, warn};
 
 /// The spec asks for at least ten.
 const MAX_TAGS: usize = 64;
@@ -22,6 +22,7 @@ fn found(manifest: &ManifestInfo) -> Result<Response, Failure> {
     let headers = [
         (header::CONTENT_LENGTH, &*manifest.size.to_string()),
         (header::CONTENT_TYPE, manifest.media_type.as_str()),
+        (header::ETAG, &etag::of(&manifest.digest)),
         (CONTENT_DIGEST, manifest.digest.as_str()),
     ];
     empty(StatusCode::OK, &headers)
@@ -32,8 +33,13 @@ pub(crate) async fn head(
     ctx: &Ctx,
     image: &ImageName,
     reference: &Reference,
+    parts: &Parts,
 ) -> Result<Response, Failure> {
-    found(&state.registry.stat_manifest(ctx, image, reference).await?)
+    let manifest = state.registry.stat_manifest(ctx, image, reference).await?;
+    if etag::is_known(parts, &manifest.digest) {
+        return etag::not_modified(&manifest.digest);
+    }
+    found(&manifest)
 }
 
 pub(crate) async fn get(
@@ -41,8 +47,12 @@ pub(crate) async fn get(
     ctx: &Ctx,
     image: &ImageName,
     reference: &Reference,
+    parts: &Parts,
 ) -> Result<Response, Failure> {
     let (manifest, body) = state.registry.get_manifest(ctx, image, reference).await?;
+    if etag::is_known(parts, &manifest.digest) {
+        return etag::not_modified(&manifest.digest);
+    }
     let mut response = found(&manifest)?;
     *response.body_mut() = Body::from(body);
     Ok(response)
@@ -70,13 +80,10 @@ pub(crate) async fn put(
     for tag in &more_tags {
         append(&mut response, TAG, tag.as_str())?;
     }
+    for warning in &put.warnings {
+        warn(&mut response, warning)?;
+    }
     Ok(response)
-}
-
-fn append(response: &mut Response, name: HeaderName, value: &str) -> Result<(), Failure> {
-    let value = HeaderValue::from_str(value).map_err(|_| Failure::header(&name))?;
-    response.headers_mut().append(name, value);
-    Ok(())
 }
 
 /// End-7b: a manifest may be put under several tags at once.

@@ -13,6 +13,8 @@ pub(crate) enum Route {
     Base,
     /// `/v2/_catalog`
     Catalog,
+    /// `/v2/_oci/ext/discover`, `/v2/<name>/_oci/ext/discover`
+    Extensions(Option<ImageName>),
     /// `/v2/<name>/tags/list`
     Tags(ImageName),
     /// `/v2/<name>/manifests/<reference>`
@@ -35,6 +37,9 @@ impl Route {
         }
         if path == "/_catalog" {
             return Ok(Route::Catalog);
+        }
+        if path == "/_oci/ext/discover" {
+            return Ok(Route::Extensions(None));
         }
         let path = path.strip_prefix('/').unwrap_or(path);
         // Only the last part may be percent-encoded: some clients write the colon of a digest so.
@@ -72,6 +77,11 @@ impl Route {
         {
             return Ok(Route::Tags(image(name)?));
         }
+        if let Some(name) = front.strip_suffix("/_oci/ext")
+            && last == "discover"
+        {
+            return Ok(Route::Extensions(Some(image(name)?)));
+        }
         Err(Failure::no_such_route())
     }
 
@@ -79,7 +89,7 @@ impl Route {
     pub(crate) fn methods(&self) -> &'static str {
         match self {
             Route::Base => "GET, HEAD",
-            Route::Catalog | Route::Tags(_) | Route::Referrers(..) => "GET",
+            Route::Catalog | Route::Extensions(_) | Route::Tags(_) | Route::Referrers(..) => "GET",
             Route::Manifest(..) => "GET, HEAD, PUT, DELETE",
             Route::Blob(..) => "GET, HEAD, DELETE",
             Route::Uploads(_) => "POST",
@@ -90,10 +100,11 @@ impl Route {
     /// The scope that a token for the request must be asked for.
     pub(crate) fn scope(&self, method: &Method) -> Option<String> {
         let (image, actions) = match self {
-            Route::Base => return None,
+            Route::Base | Route::Extensions(None) => return None,
             Route::Catalog => return Some("registry:catalog:*".to_owned()),
             Route::Uploads(image) | Route::Upload(image, _) => (image, "pull,push"),
-            Route::Tags(image)
+            Route::Extensions(Some(image))
+            | Route::Tags(image)
             | Route::Manifest(image, _)
             | Route::Blob(image, _)
             | Route::Referrers(image, _) => {
@@ -113,6 +124,7 @@ impl Route {
         match (self, method) {
             (Route::Base, _) => "get_base",
             (Route::Catalog, _) => "list_catalog",
+            (Route::Extensions(_), _) => "list_extensions",
             (Route::Tags(_), _) => "list_tags",
             (Route::Referrers(..), _) => "list_referrers",
             (Route::Manifest(..), &Method::GET) => "get_manifest",
@@ -154,6 +166,8 @@ mod tests {
         assert_eq!(parse("/v2"), Route::Base);
         assert_eq!(parse("/v2/"), Route::Base);
         assert_eq!(parse("/v2/_catalog"), Route::Catalog);
+        assert_eq!(parse("/v2/_oci/ext/discover"), Route::Extensions(None));
+        assert_eq!(parse("/v2/ns/blobs/uploads/_oci/ext/discover"), Route::Extensions(Some(image.clone())));
         assert_eq!(parse("/v2/ns/blobs/uploads/blobs/uploads/"), Route::Uploads(image.clone()));
         assert_eq!(parse("/v2/ns/blobs/uploads/blobs/uploads"), Route::Uploads(image.clone()));
         assert_eq!(parse("/v2/ns/blobs/uploads/blobs/uploads/x"), Route::Upload(image.clone(), "x".into()));

@@ -8,14 +8,14 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
-use serde_json::json;
-use wharfinger_iam::{Cap, Ctx};
+use serde::Serialize;
+use wharfinger_iam::{Cap, Ctx, Secret};
 use wharfinger_types::OperationName;
 
-use crate::authenticate::{self, Challenge, Credentials};
+use crate::authenticate::{self, Challenge};
 use crate::error::Failure;
 use crate::query::Query;
-use crate::{Distribution, json as json_response};
+use crate::{Distribution, json};
 
 /// More than user name, password and a few scopes take.
 const MAX_FORM_BYTES: usize = 64 << 10;
@@ -24,25 +24,37 @@ const FORM_TIMEOUT: Duration = Duration::from_secs(30);
 
 const OPERATION: OperationName = OperationName("issue_registry_token");
 
-/// A token for the holder of Basic credentials, or an anonymous one. Scopes that are too wide are no
-/// error: rights are decided when the token is used.
+/// What a request for a token asks for, beside who asks.
+struct Asked<'a> {
+    scopes: Vec<&'a str>,
+    refresh_token: bool,
+}
+
+/// Both names of the token are in use; no field is ever empty, which some clients would not read.
+#[derive(Serialize)]
+struct Answer<'a> {
+    token: &'a str,
+    access_token: &'a str,
+    expires_in: i64,
+    issued_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<&'a str>,
+}
+
+/// A token for the holder of the credentials in the header, or an anonymous one. Scopes that are too
+/// wide are no error: rights are decided when the token is used.
 pub(crate) async fn get_token(State(state): State<Distribution>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     finish(by_query(&state, &parts).await, &Challenge::new(&parts, None))
 }
 
 async fn by_query(state: &Distribution, parts: &Parts) -> Result<Response, Failure> {
-    let incoming = authenticate::incoming(parts)?;
-    let ctx = match authenticate::credentials(parts)? {
-        Credentials::None => state.iam.anonymous(incoming),
-        Credentials::Basic(name, password) => state.iam.login(incoming, &name, &password).await?,
-        Credentials::Bearer(_) => {
-            let message = "this endpoint takes a user name and an auth token, not a registry token";
-            return Err(Failure::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message));
-        }
-    };
-    let cap = Cap::from_scopes(Query::of(parts).all("scope"));
-    answer(state, &ctx, cap, None).await
+    let ctx = authenticate::authenticate(&state.iam, parts).await?;
+    let query = Query::of(parts);
+    // `offline_token=true` is left unanswered: ADR 003.
+    answer(state, &ctx, Asked { scopes: query.all("scope").collect(), refresh_token: false }).await
 }
 
 /// The OAuth2 form of the same, which containerd and BuildKit try first.
@@ -62,35 +74,38 @@ async fn by_grant(state: &Distribution, parts: &Parts, body: Body) -> Result<Res
         Failure::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", message)
     })?;
     let form = Query::parse(&String::from_utf8_lossy(&body.to_bytes()));
-    let field = |name: &str| form.get(name);
-    if field("grant_type") != Some("password") {
-        let message = "only `grant_type=password` is supported: send `username` and `password`";
-        return Err(Failure::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", message));
-    }
-    let (username, password) = (field("username").unwrap_or_default(), field("password").unwrap_or_default());
-    let ctx = state.iam.login(incoming, username, password).await?;
-    let cap = Cap::from_scopes(form.all("scope"));
-    answer(state, &ctx, cap, field("scope").map(str::to_owned)).await
+    let field = |name: &str| form.get(name).unwrap_or_default();
+    let ctx = match field("grant_type") {
+        "password" => state.iam.login(incoming, field("username"), field("password")).await?,
+        "refresh_token" => state.iam.refresh(incoming, field("refresh_token")).await?,
+        _ => {
+            let message = "`grant_type` must be `password`, with `username` and `password`, or `refresh_token`, with one";
+            return Err(Failure::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", message));
+        }
+    };
+    let refresh_token = field("access_type") == "offline";
+    answer(state, &ctx, Asked { scopes: form.all("scope").collect(), refresh_token }).await
 }
 
-async fn answer(
-    state: &Distribution,
-    ctx: &Ctx,
-    cap: Cap,
-    scope: Option<String>,
-) -> Result<Response, Failure> {
+async fn answer(state: &Distribution, ctx: &Ctx, asked: Asked<'_>) -> Result<Response, Failure> {
+    let cap = Cap::from_scopes(asked.scopes.iter().copied());
     let issued = state.iam.issue_registry_token(ctx, cap).await?;
+    let refresh_token = match asked.refresh_token {
+        true => state.iam.issue_refresh_token(ctx).await?,
+        false => None,
+    };
     let token = issued.token.reveal();
-    let mut body = json!({
-        "token": token,
-        "access_token": token,
-        "expires_in": issued.expires_in_secs,
-        "issued_at": issued.issued_at.to_string(),
-    });
-    if let (Some(scope), Some(fields)) = (scope, body.as_object_mut()) {
-        fields.insert("scope".to_owned(), scope.into());
-    }
-    let mut response = json_response(StatusCode::OK, body.to_string());
+    let body = Answer {
+        token,
+        access_token: token,
+        expires_in: issued.expires_in_secs,
+        issued_at: issued.issued_at.to_string(),
+        scope: (!asked.scopes.is_empty()).then(|| asked.scopes.join(" ")),
+        refresh_token: refresh_token.as_ref().map(Secret::reveal),
+    };
+    // A few strings and a number always serialise.
+    let body = serde_json::to_string(&body).unwrap_or_default();
+    let mut response = json(StatusCode::OK, body);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }

@@ -81,6 +81,7 @@ impl BlobStore for MemoryStore {
         let size = lock(&object).bytes.len() as u64;
         let source_id = id.clone();
         Ok(ObjectReader::new(id.clone(), size, move |range| {
+            let (source_id, object) = (source_id.clone(), Arc::clone(&object));
             let pieces = range.clone().step_by(PIECE as usize).map(move |start| {
                 let piece = start..range.end.min(start + PIECE);
                 copy(&source_id, &object, piece)

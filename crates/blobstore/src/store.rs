@@ -31,7 +31,7 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
     /// sync or a crash only those of an earlier successful sync are certain.
     async fn resume(&self, id: &ObjectId, offset: u64) -> Result<Box<dyn ObjectWriter>, Error>;
 
-    /// Opens the object for one read, as large as it is now. [`Error::NotFound`] if it is absent.
+    /// Opens the object for reading, as large as it is now. [`Error::NotFound`] if it is absent.
     async fn open(&self, id: &ObjectId) -> Result<ObjectReader, Error>;
 
     /// Removes the object; one that is not there is no error. Readers that are open go on to the
@@ -57,7 +57,7 @@ pub trait ObjectWriter: Send {
     fn offset(&self) -> u64;
 }
 
-type Source = Box<dyn FnOnce(Range<u64>) -> BoxStream<'static, Result<Bytes, Error>> + Send>;
+type Source = Box<dyn Fn(Range<u64>) -> BoxStream<'static, Result<Bytes, Error>> + Send + Sync>;
 
 /// An open object.
 pub struct ObjectReader {
@@ -71,7 +71,7 @@ impl ObjectReader {
     pub(crate) fn new(
         id: ObjectId,
         size: u64,
-        source: impl FnOnce(Range<u64>) -> BoxStream<'static, Result<Bytes, Error>> + Send + 'static,
+        source: impl Fn(Range<u64>) -> BoxStream<'static, Result<Bytes, Error>> + Send + Sync + 'static,
     ) -> ObjectReader {
         ObjectReader { id, size, source: Box::new(source) }
     }
@@ -81,11 +81,11 @@ impl ObjectReader {
         self.size
     }
 
-    /// Streams exactly the bytes of `range`, at most 256 KiB an item. A range beyond the end, and an
+    /// Streams exactly the bytes of `range`, which may be one of several, at most 256 KiB an item. A range beyond the end, and an
     /// object cut while it is read, end in [`Error::Short`]; the stream is over after an error.
-    pub fn read(self, range: Range<u64>) -> BoxStream<'static, Result<Bytes, Error>> {
+    pub fn read(&self, range: Range<u64>) -> BoxStream<'static, Result<Bytes, Error>> {
         if range.end > self.size {
-            let short = Error::Short { id: self.id, found: self.size, wanted: range.end };
+            let short = Error::Short { id: self.id.clone(), found: self.size, wanted: range.end };
             return stream::once(async { Err(short) }).boxed();
         }
         if range.is_empty() {

@@ -56,6 +56,25 @@ impl Cap {
         if asked { Cap::Only(entries) } else { Cap::None }
     }
 
+    /// What lies within both caps.
+    #[must_use]
+    pub fn within(self, outer: &Cap) -> Cap {
+        let entries = match (self, outer) {
+            (cap, Cap::None) => return cap,
+            (Cap::None, outer) => return outer.clone(),
+            (Cap::Only(entries), _) => entries,
+        };
+        let covered = |access: Access| {
+            let is_covered = |action: &&str| {
+                let asks = access.actions.iter().any(|asked| asked == "*" || asked.as_str() == *action);
+                asks && outer.covers(&access.kind, &access.name, action)
+            };
+            let actions: Vec<String> = ACTIONS.into_iter().filter(is_covered).map(str::to_owned).collect();
+            (!actions.is_empty()).then_some(Access { actions, ..access })
+        };
+        Cap::Only(entries.into_iter().filter_map(covered).collect())
+    }
+
     /// Whether `action` on the resource stays within the cap.
     pub fn covers(&self, kind: &str, name: &str, action: &str) -> bool {
         let Cap::Only(entries) = self else {
@@ -105,6 +124,28 @@ mod tests {
         assert!(!merged.covers("repository", "e/f", "pull"));
         let Cap::Only(entries) = merged else { unreachable!() };
         assert_eq!(entries[0].actions, ["pull", "push"]);
+    }
+
+    #[test]
+    fn a_cap_within_another_covers_what_both_cover() {
+        let both = cap(&["repository:a:*", "repository:b:pull", "repository:c:push"]).within(&cap(&[
+            "repository:a:pull",
+            "repository:b:*",
+            "repository:d:pull",
+        ]));
+        for (name, action, expected) in [
+            ("a", "pull", true),
+            ("a", "push", false),
+            ("a", "*", false),
+            ("b", "pull", true),
+            ("b", "push", false),
+            ("c", "push", false),
+            ("d", "pull", false),
+        ] {
+            assert_eq!(both.covers("repository", name, action), expected, "{action} on {name}");
+        }
+        assert_eq!(Cap::None.within(&cap(&["repository:a:pull"])), cap(&["repository:a:pull"]));
+        assert_eq!(cap(&["repository:a:pull"]).within(&Cap::None), cap(&["repository:a:pull"]));
     }
 
     #[test]

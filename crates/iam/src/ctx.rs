@@ -67,13 +67,25 @@ pub trait Protected: FromRow + Send {
 pub struct Ctx {
     iam: Iam,
     principal: Principal,
-    cap: Cap,
+    token: Option<TokenBounds>,
     request: Request,
 }
 
+/// What a registry token that was shown leaves of its principal's rights, and until when.
+#[derive(Debug, Clone)]
+pub(crate) struct TokenBounds {
+    pub(crate) cap: Cap,
+    pub(crate) expires_at: Timestamp,
+}
+
 impl Ctx {
-    pub(crate) fn new(iam: Iam, principal: Principal, cap: Cap, request: Request) -> Ctx {
-        Ctx { iam, principal, cap, request }
+    pub(crate) fn new(iam: Iam, principal: Principal, token: Option<TokenBounds>, request: Request) -> Ctx {
+        Ctx { iam, principal, token, request }
+    }
+
+    /// The bounds of the registry token that was shown; `None` if it was another credential or none.
+    pub(crate) fn token(&self) -> Option<&TokenBounds> {
+        self.token.as_ref()
     }
 
     /// Who asks.
@@ -149,7 +161,10 @@ impl Ctx {
         name: &impl std::fmt::Display,
         action: &'static str,
     ) -> Result<(), Error> {
-        if self.cap == Cap::None || self.cap.covers(kind, &name.to_string(), action) {
+        let Some(TokenBounds { cap: cap @ Cap::Only(_), .. }) = &self.token else {
+            return Ok(());
+        };
+        if cap.covers(kind, &name.to_string(), action) {
             return Ok(());
         }
         // With no login at all, more scope would not help: a log-in would.

@@ -56,6 +56,12 @@ pub enum Error {
         /// The action that the token lacks.
         action: &'static str,
     },
+    /// More requests than the settings allow a principal, or an address without one.
+    #[error("too many requests: wait {retry_after_secs} s and try again")]
+    TooManyRequests {
+        /// Seconds until the next one is answered.
+        retry_after_secs: u64,
+    },
     /// It is not there, told to one who would have the right to it.
     #[error("{what} `{name}` does not exist")]
     NotFound {
@@ -105,6 +111,7 @@ impl Error {
             Error::NotFound { .. } => ErrorKind::NotFound,
             Error::NameTaken { .. } | Error::Conflict(_) => ErrorKind::Conflict,
             Error::Invalid { .. } => ErrorKind::Invalid,
+            Error::TooManyRequests { .. } => ErrorKind::TooManyRequests,
             Error::Random(_) | Error::Signing(_) => ErrorKind::Internal,
             Error::Store(error) => store_kind(error),
         }

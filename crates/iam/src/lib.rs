@@ -11,6 +11,7 @@ mod ctx;
 mod decision;
 mod error;
 pub mod groups;
+mod limits;
 mod login;
 mod registry_tokens;
 mod secret;
@@ -28,7 +29,8 @@ pub use bootstrap::{Founding, FoundingSettings};
 pub use ctx::{Ctx, Listener, Principal, Protected, Request, UserPrincipal};
 pub use decision::{Decision, Target};
 pub use error::{Error, LoginFailure};
-pub use registry_tokens::{RegistryToken, SERVICE};
+pub use limits::Limits;
+pub use registry_tokens::{MAX_TOKEN_LIFETIME_SECS, RegistryToken, SERVICE};
 pub use secret::Secret;
 pub use tenancies::Tenancy;
 
@@ -48,6 +50,7 @@ pub const OPERATIONS: &[&[&Operation]] = &[
     auth_tokens::OPERATIONS,
     bootstrap::OPERATIONS,
     groups::OPERATIONS,
+    registry_tokens::OPERATIONS,
     tenancies::OPERATIONS,
     users::OPERATIONS,
 ];
@@ -60,17 +63,20 @@ pub struct Iam(Arc<Inner>);
 struct Inner {
     store: Store,
     token_lifetime_secs: i64,
+    rates: limits::Rates,
     /// A namespace never changes hands, so what it means is kept for good.
     tenancies: Mutex<HashMap<Namespace, Tenancy>>,
     keys: registry_tokens::Keys,
 }
 
 impl Iam {
-    /// Identity over `store`; registry tokens live `token_lifetime_secs`.
-    pub fn new(store: Store, token_lifetime_secs: i64) -> Iam {
+    /// Identity over `store`; registry tokens live `token_lifetime_secs`, at most
+    /// [`MAX_TOKEN_LIFETIME_SECS`].
+    pub fn new(store: Store, token_lifetime_secs: i64, limits: Limits) -> Iam {
         Iam(Arc::new(Inner {
             store,
-            token_lifetime_secs,
+            token_lifetime_secs: token_lifetime_secs.min(MAX_TOKEN_LIFETIME_SECS),
+            rates: limits::Rates::new(limits),
             tenancies: Mutex::default(),
             keys: Default::default(),
         }))

@@ -2,11 +2,10 @@
 
 use subtle::ConstantTimeEq;
 use wharfinger_metastore::{row, statements};
-use wharfinger_types::Timestamp;
 
-use crate::ctx::{Principal, UserPrincipal};
+use crate::ctx::{Principal, TokenBounds, UserPrincipal};
 use crate::users::DEFAULT_DOMAIN;
-use crate::{Cap, Ctx, Error, Iam, LoginFailure, Request, secret};
+use crate::{Ctx, Error, Iam, LoginFailure, Request, registry_tokens, secret};
 
 statements! {
     /// A user with its auth tokens, one row a token, or one row with NULLs for a user without.
@@ -32,26 +31,29 @@ statements! {
 
 row! {
     /// A user and one of its credentials.
-    struct CredentialRow {
+    pub(crate) struct CredentialRow {
         ocid: String,
         name: String,
         tenancy_id: i64,
         is_active: bool,
         is_administrator: bool,
         credential: Option<String>,
-        hash: Option<Vec<u8>>,
+        pub(crate) hash: Option<Vec<u8>>,
     }
 }
 
 impl CredentialRow {
-    fn into_principal(self, credential: String) -> Principal {
-        Principal::User(UserPrincipal {
+    fn into_active_principal(self, credential: String) -> Result<Principal, Error> {
+        if !self.is_active {
+            return Err(Error::LoginFailed(LoginFailure::Inactive));
+        }
+        Ok(Principal::User(UserPrincipal {
             ocid: self.ocid,
             name: self.name,
             tenancy_id: self.tenancy_id,
             is_administrator: self.is_administrator,
             credential,
-        })
+        }))
     }
 }
 
@@ -65,36 +67,98 @@ fn split_username(username: &str) -> Option<(&str, &str, &str)> {
     Some((namespace, if is_default { DEFAULT_DOMAIN } else { domain }, user))
 }
 
+/// The user name of a log-in whose password is a registry token, as in OCIR.
+const BEARER_TOKEN: &str = "BEARER_TOKEN";
+
 impl Iam {
     /// The context of one who shows no credentials.
-    pub fn anonymous(&self, request: Request) -> Ctx {
-        Ctx::new(self.clone(), Principal::Anonymous, Cap::None, request)
+    pub fn anonymous(&self, request: Request) -> Result<Ctx, Error> {
+        self.admit(Principal::Anonymous, None, request)
     }
 
     /// The context of a request on the control socket.
     pub fn local_administrator(&self, request: Request) -> Ctx {
-        Ctx::new(self.clone(), Principal::LocalAdministrator, Cap::None, request)
+        Ctx::new(self.clone(), Principal::LocalAdministrator, None, request)
     }
 
-    /// Logs in with a user name and an auth token.
+    /// Logs in with a user name and an auth token, or with the name `BEARER_TOKEN` and a registry
+    /// token. After many failures the answer to a further one takes a while; a good log-in never
+    /// waits, so that nobody can lock others out.
     pub async fn login(&self, request: Request, username: &str, password: &str) -> Result<Ctx, Error> {
-        let principal = self.password_principal(username, password).await?;
-        Ok(Ctx::new(self.clone(), principal, Cap::None, request))
+        let address = request.client_address;
+        let outcome = if username == BEARER_TOKEN {
+            self.bearer(request, password).await
+        } else {
+            match self.password_principal(username, password).await {
+                Ok(principal) => self.admit(principal, None, request),
+                Err(error) => Err(self.refuse(error, &request)),
+            }
+        };
+        if matches!(outcome, Err(Error::LoginFailed(_))) {
+            tokio::time::sleep(self.0.rates.count_failed_login(address, username)).await;
+        }
+        outcome
     }
 
     /// Takes a registry token, whose credential must still be there and its user active.
     pub async fn bearer(&self, request: Request, token: &str) -> Result<Ctx, Error> {
-        let claims = self.verify_registry_token(token, request.now).await?;
-        let cap = claims.cap();
-        let Some(credential) = claims.credential else {
-            return Ok(Ctx::new(self.clone(), Principal::Anonymous, cap, request));
-        };
-        let row: Option<CredentialRow> = self.store().opt(&USER_BY_CREDENTIAL, &[&credential]).await?;
-        let row = row.ok_or(Error::LoginFailed(LoginFailure::RevokedCredential))?;
-        if !row.is_active {
-            return Err(Error::LoginFailed(LoginFailure::Inactive));
+        match self.token_principal(token, &request).await {
+            Ok((principal, bounds)) => self.admit(principal, Some(bounds), request),
+            Err(error) => Err(self.refuse(error, &request)),
         }
-        Ok(Ctx::new(self.clone(), row.into_principal(credential), cap, request))
+    }
+
+    /// Takes a refresh token, in place of the auth token that it was issued for.
+    pub async fn refresh(&self, request: Request, token: &str) -> Result<Ctx, Error> {
+        match self.refresh_principal(token).await {
+            Ok(principal) => self.admit(principal, None, request),
+            Err(error) => Err(self.refuse(error, &request)),
+        }
+    }
+
+    /// Everybody from the network comes through here, so that nobody gets round the limits.
+    fn admit(
+        &self,
+        principal: Principal,
+        token: Option<TokenBounds>,
+        request: Request,
+    ) -> Result<Ctx, Error> {
+        self.0.rates.count_request(&principal, request.client_address)?;
+        Ok(Ctx::new(self.clone(), principal, token, request))
+    }
+
+    /// A bad credential proves nobody's name, so it counts for the address.
+    fn refuse(&self, error: Error, request: &Request) -> Error {
+        self.0.rates.count_request(&Principal::Anonymous, request.client_address).err().unwrap_or(error)
+    }
+
+    async fn token_principal(
+        &self,
+        token: &str,
+        request: &Request,
+    ) -> Result<(Principal, TokenBounds), Error> {
+        let claims = self.verify_registry_token(token, request.now).await?;
+        let bounds = claims.bounds();
+        let Some(credential) = claims.credential else {
+            return Ok((Principal::Anonymous, bounds));
+        };
+        let row = self.credential(&credential).await?;
+        let row = row.ok_or(Error::LoginFailed(LoginFailure::RevokedCredential))?;
+        Ok((row.into_active_principal(credential)?, bounds))
+    }
+
+    async fn refresh_principal(&self, token: &str) -> Result<Principal, Error> {
+        let invalid = || Error::LoginFailed(LoginFailure::InvalidToken);
+        let credential = registry_tokens::refresh_credential(token).ok_or_else(invalid)?;
+        let row = self.credential(&credential).await?;
+        let row = row.ok_or(Error::LoginFailed(LoginFailure::RevokedCredential))?;
+        registry_tokens::verify_refresh_token(token, row.hash.as_deref().unwrap_or_default())?;
+        row.into_active_principal(credential)
+    }
+
+    /// A user by one of its credentials.
+    pub(crate) async fn credential(&self, ocid: &str) -> Result<Option<CredentialRow>, Error> {
+        Ok(self.store().opt(&USER_BY_CREDENTIAL, &[&ocid]).await?)
     }
 
     async fn password_principal(&self, username: &str, password: &str) -> Result<Principal, Error> {
@@ -122,15 +186,7 @@ impl Iam {
         else {
             return failed(cause);
         };
-        if !row.is_active {
-            return failed(LoginFailure::Inactive);
-        }
-        Ok(row.into_principal(credential))
-    }
-
-    /// When a token made at `now` expires.
-    pub(crate) fn token_expiry(&self, now: Timestamp) -> Timestamp {
-        now.plus_seconds(self.0.token_lifetime_secs)
+        row.into_active_principal(credential)
     }
 }
 

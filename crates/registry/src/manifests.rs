@@ -101,6 +101,8 @@ pub struct PutManifest {
     pub digest: Digest,
     /// The manifest that it is about, under which it is listed as a referrer.
     pub subject: Option<Digest>,
+    /// What its pusher should know, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 impl Registry {
@@ -143,7 +145,8 @@ impl Registry {
         let sparse = self.0.sparse;
         let (row_digest, row_body) = (digest.to_string(), body.to_vec());
         let size_bytes = i64::try_from(body.len()).unwrap_or(i64::MAX);
-        ctx.store()
+        let warnings = ctx
+            .store()
             .write(&PUT_MANIFEST, move |tx| {
                 repositories::guard(tx, &repository)?;
                 let needs = resolve(tx, repository.id, &document, sparse)?;
@@ -181,11 +184,11 @@ impl Registry {
                     .with("repository", repository.ocid.as_str())
                     .with("tags", tags.clone());
                 wharfinger_audit::record(tx, repository.tenancy_id, &origin, &record)?;
-                Ok::<_, Error>(())
+                Ok::<_, Error>(needs.warnings)
             })
             .await?;
         self.0.bodies.insert(digest.clone(), body);
-        Ok(PutManifest { digest, subject })
+        Ok(PutManifest { digest, subject, warnings })
     }
 
     /// What a reference names, without the bytes.
@@ -276,10 +279,13 @@ async fn visible(ctx: &Ctx, repository_id: i64, reference: &Reference) -> Result
     Ok(ManifestInfo { id, digest, media_type, size: u64::try_from(size_bytes).unwrap_or(0) })
 }
 
-/// Row ids of what a manifest refers to, as JSON lists; `None` for an empty one.
+/// What a manifest refers to.
 struct Needs {
+    /// Row ids as a JSON list; `None` for an empty one.
     blob_ids: Option<String>,
+    /// The same of manifests.
     child_ids: Option<String>,
+    warnings: Vec<String>,
 }
 
 /// Finds everything a manifest needs in the repository, or says what is missing.
@@ -299,16 +305,28 @@ fn resolve(
     let blobs = find(tx, &LINKED_BLOBS, repository_id, wanted)?;
     let found: HashSet<&str> = blobs.iter().map(|blob| blob.digest.as_str()).collect();
     let required = document.blobs.iter().chain(leaves);
-    let required = required.filter(|_| sparse == SparseManifests::Refused);
-    let mut missing: Vec<String> =
-        required.filter(|digest| !found.contains(digest.as_str())).map(ToString::to_string).collect();
-    if !missing.is_empty() {
-        if missing.len() > MAX_NAMED {
-            let more = format!("and {} more", missing.len() - MAX_NAMED);
-            missing.truncate(MAX_NAMED);
-            missing.push(more);
+    let is_missing = |digest: &&Digest| !found.contains(digest.as_str());
+    let mut missing: Vec<String> = required.filter(is_missing).map(ToString::to_string).collect();
+    let elsewhere = document.foreign_blobs.iter().filter(is_missing).count();
+    let mut warnings = Vec::new();
+    if elsewhere > 0 {
+        warnings
+            .push(format!("{elsewhere} non-distributable layers are not kept here: pulls need their `urls`"));
+    }
+    match sparse {
+        _ if missing.is_empty() => {}
+        SparseManifests::Allowed => {
+            warnings
+                .push(format!("{} of what it names is not here: it can't be pulled whole", missing.len()));
         }
-        return Err(Error::ManifestBlobUnknown(missing));
+        SparseManifests::Refused => {
+            if missing.len() > MAX_NAMED {
+                let more = format!("and {} more", missing.len() - MAX_NAMED);
+                missing.truncate(MAX_NAMED);
+                missing.push(more);
+            }
+            return Err(Error::ManifestBlobUnknown(missing));
+        }
     }
     for found in blobs.iter().chain(&children) {
         let digest: Digest = found.digest.parse()?;
@@ -318,7 +336,7 @@ fn resolve(
             return Err(Error::ManifestInvalid(reason));
         }
     }
-    Ok(Needs { blob_ids: id_list(&blobs), child_ids: id_list(&children) })
+    Ok(Needs { blob_ids: id_list(&blobs), child_ids: id_list(&children), warnings })
 }
 
 fn find<'a>(

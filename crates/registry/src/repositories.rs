@@ -84,6 +84,11 @@ pub(crate) async fn find(ctx: &Ctx, image: &ImageName, right: ImageRight) -> Res
     lookup(ctx, &tenancy, &image.repository, right.permission()).await
 }
 
+/// A repository that the principal may pull from.
+pub async fn get_repository(ctx: &Ctx, image: &ImageName) -> Result<Repository, Error> {
+    find(ctx, image, ImageRight::Pull).await
+}
+
 /// Like [`find`] for a push: makes the repository if the tenancy wants that and the principal may.
 pub(crate) async fn find_or_create(ctx: &Ctx, image: &ImageName) -> Result<Repository, Error> {
     match find(ctx, image, ImageRight::Push).await {

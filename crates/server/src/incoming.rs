@@ -101,7 +101,8 @@ impl Incoming {
         response
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether what the address says of its clients counts.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.0.contains(&address))
     }
 

@@ -1,7 +1,8 @@
 //! Accept loops: connections in, HTTP/1.1 out, none held by one who sends nothing.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::body::Incoming as IncomingBody;
@@ -46,6 +47,42 @@ pub(crate) fn connection_limit(open_files: usize) -> usize {
     (open_files.saturating_sub(RESERVED_FILES) / 2).clamp(16, MAX_CONNECTIONS)
 }
 
+/// How many connections each address has open.
+#[derive(Debug, Default)]
+struct Addresses(Mutex<HashMap<IpAddr, usize>>);
+
+/// One connection in the count of its address.
+#[derive(Debug)]
+struct Counted {
+    addresses: Arc<Addresses>,
+    address: IpAddr,
+}
+
+impl Addresses {
+    /// Counts a connection in, unless its address has `limit` already.
+    fn count(self: &Arc<Self>, address: IpAddr, limit: usize) -> Option<Counted> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        if *count >= limit {
+            return None;
+        }
+        *count += 1;
+        Some(Counted { addresses: Arc::clone(self), address })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut counts = self.addresses.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
+
 /// Serves a socket until `stopping` turns true, then lets open requests end.
 pub(crate) async fn serve(
     socket: Socket,
@@ -55,6 +92,7 @@ pub(crate) async fn serve(
 ) {
     let graceful = GracefulShutdown::new();
     let permits = Arc::new(Semaphore::new(limit));
+    let addresses = Arc::new(Addresses::default());
     loop {
         let next = async {
             // The semaphore is never closed.
@@ -72,6 +110,17 @@ pub(crate) async fn serve(
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
+        };
+        // One address leaves half to the others, unless it is a proxy, which speaks for many.
+        let counted = match peer.filter(|peer| !incoming.trusts(*peer)) {
+            Some(peer) => match addresses.count(peer, limit / 2) {
+                Some(counted) => Some(counted),
+                None => {
+                    tracing::debug!(%peer, "connection refused: its address has as many as one may have");
+                    continue;
+                }
+            },
+            None => None,
         };
         let service_incoming = Arc::clone(&incoming);
         let service = service_fn(move |request: hyper::Request<IncomingBody>| {
@@ -96,7 +145,7 @@ pub(crate) async fn serve(
                 tracing::debug!(%error, "connection ended");
             }
             metrics.connections.dec();
-            drop(permit);
+            drop((permit, counted));
         });
     }
     drop(socket);

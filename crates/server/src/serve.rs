@@ -60,7 +60,7 @@ async fn serve(data_dir: &Path, settings: Settings) -> anyhow::Result<()> {
     let store = open_store(&data_dir, &settings).await?;
     let blobs =
         FileStore::open(&data_dir.join("objects")).await.context("cannot open the object directory")?;
-    let iam = Iam::new(store.clone(), settings.tokens.lifetime.0);
+    let iam = Iam::new(store.clone(), settings.tokens.lifetime.0, settings.limits.limits());
     let founding = bootstrap(&iam, &data_dir, &settings).await?;
 
     let metrics = Arc::new(Metrics::new());

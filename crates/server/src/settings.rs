@@ -3,6 +3,7 @@
 //! [`KEYS`] is the one table of every key; the reference page is made from it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -10,6 +11,7 @@ use ipnet::IpNet;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use toml::{Table, Value};
+use wharfinger_iam::{Limits, MAX_TOKEN_LIFETIME_SECS};
 use wharfinger_registry::SparseManifests;
 
 /// How the text of an environment variable becomes a value.
@@ -17,6 +19,7 @@ use wharfinger_registry::SparseManifests;
 enum Kind {
     Text,
     Bool,
+    Number,
     List,
 }
 
@@ -97,7 +100,24 @@ const KEYS: &[Key] = &[
         "false",
         "Whether an image or index may be pushed without all of its layers or entries.",
     ),
-    key("tokens.lifetime", Kind::Text, "1h", "How long a registry token is good; at least `60s`."),
+    key(
+        "tokens.lifetime",
+        Kind::Text,
+        "1h",
+        "How long a registry token is good; at least `60s`, at most `30d`.",
+    ),
+    key(
+        "limits.requests_per_second",
+        Kind::Number,
+        "0",
+        "Requests that a user may make, from wherever, or an address without good credentials; beyond it the answer is 429. `0` is no limit. Each replica counts for itself.",
+    ),
+    key(
+        "limits.failed_logins_per_minute",
+        Kind::Number,
+        "10",
+        "Failed log-ins of one address as one user before the answers to more of them are slowed, and ten times as many of an address; a right log-in never is. `0` never slows.",
+    ),
     key(
         "log.filter",
         Kind::Text,
@@ -126,6 +146,7 @@ pub(crate) struct Settings {
     pub(crate) tenancy: Tenancy,
     pub(crate) registry: Registry,
     pub(crate) tokens: Tokens,
+    pub(crate) limits: LimitSettings,
     pub(crate) log: Log,
 }
 
@@ -220,6 +241,29 @@ pub(crate) struct Tokens {
 impl Default for Tokens {
     fn default() -> Tokens {
         Tokens { lifetime: Seconds(3600) }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LimitSettings {
+    pub(crate) requests_per_second: u32,
+    pub(crate) failed_logins_per_minute: u32,
+}
+
+impl LimitSettings {
+    /// The same as identity takes it.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            requests_per_second: NonZeroU32::new(self.requests_per_second),
+            failed_logins_per_minute: NonZeroU32::new(self.failed_logins_per_minute),
+        }
+    }
+}
+
+impl Default for LimitSettings {
+    fn default() -> LimitSettings {
+        LimitSettings { requests_per_second: 0, failed_logins_per_minute: 10 }
     }
 }
 
@@ -387,6 +431,7 @@ fn set(table: &mut Table, key: &Key, text: &str) {
     };
     let value = match key.kind {
         Kind::Bool => text.parse().map_or_else(|_| Value::String(text.to_owned()), Value::Boolean),
+        Kind::Number => text.parse().map_or_else(|_| Value::String(text.to_owned()), Value::Integer),
         Kind::Text => Value::String(text.to_owned()),
         Kind::List => {
             let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
@@ -409,6 +454,9 @@ fn check(settings: &Settings) -> anyhow::Result<()> {
     }
     if settings.tokens.lifetime.0 < 60 {
         bail!("tokens.lifetime is {}s: clients assume at least 60s", settings.tokens.lifetime.0);
+    }
+    if settings.tokens.lifetime.0 > MAX_TOKEN_LIFETIME_SECS {
+        bail!("tokens.lifetime is {}s: at most 30d, as keys are kept no longer", settings.tokens.lifetime.0);
     }
     if let Some(namespace) = &settings.tenancy.namespace {
         namespace.parse::<wharfinger_types::Namespace>().context("tenancy.namespace is not valid")?;
@@ -472,6 +520,9 @@ mod tests {
         let message = refusal("[server]\nlisten = \"0.0.0.0:5000\"\n", &[]);
         assert!(message.contains("terminated_by_proxy"), "{message}");
         assert!(refusal("[tokens]\nlifetime = \"5s\"", &[]).contains("60s"));
+        assert!(refusal("[tokens]\nlifetime = \"31d\"", &[]).contains("30d"));
+        let message = refusal("", &[("WHARFINGER__LIMITS__REQUESTS_PER_SECOND", "-1")]);
+        assert!(message.contains("REQUESTS_PER_SECOND") && message.contains("-1"), "{message}");
         assert!(refusal("[tenancy]\nnamespace = \"Not One\"", &[]).contains("Not One"));
         assert!(refusal("[database]\nurl = \"mysql://x\"", &[]).contains("postgres://"));
         assert!(refusal("[server]\npublic_url = \"registry\"", &[]).contains("https://"));
@@ -488,6 +539,7 @@ mod tests {
                 "tokens.lifetime" => "60s",
                 "database.url" => "postgres://localhost/x",
                 _ if key.kind == Kind::Bool => "true",
+                _ if key.kind == Kind::Number => "7",
                 _ => "",
             };
             let variable = format!("{PREFIX}{}", key.name.replace('.', "__").to_ascii_uppercase());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wharfinger_blobstore::MemoryStore;
 use wharfinger_iam::{
-    Ctx, Founding, FoundingSettings, Iam, Listener, Request, Tenancy, auth_tokens, tenancies, users,
+    Ctx, Founding, FoundingSettings, Iam, Limits, Listener, Request, Tenancy, auth_tokens, tenancies, users,
 };
 use wharfinger_metastore::{Args, Statement, Store, statements};
 use wharfinger_registry::{Registry, SparseManifests};
@@ -49,7 +49,7 @@ pub fn request() -> Request {
 /// # Panics
 /// If that fails.
 pub async fn found(store: Store) -> Installation {
-    let iam = Iam::new(store.clone(), 3600);
+    let iam = Iam::new(store.clone(), 3600, Limits::default());
     let settings = FoundingSettings {
         namespace: Some("acme".parse().unwrap()),
         tenancy_id: None,
@@ -70,8 +70,11 @@ impl Installation {
     }
 
     /// Nobody.
+    ///
+    /// # Panics
+    /// If nobody is let in, for too many came.
     pub fn anonymous(&self) -> Ctx {
-        self.iam.anonymous(request())
+        self.iam.anonymous(request()).unwrap()
     }
 
     /// The tenancy's administrator, logged in.

@@ -19,6 +19,8 @@ pub enum ErrorKind {
     RangeNotSatisfiable,
     /// Known, but not offered here.
     Unsupported,
+    /// Asked more often than allowed.
+    TooManyRequests,
     /// Try again later: overload, or a dependency that does not answer.
     Unavailable,
     /// A fault of ours; the text is logged with the request id and never sent.

@@ -140,8 +140,10 @@ impl BlobStore for FileStore {
         };
         let size = syscalls::size(&file)
             .map_err(|source| Error::io(format!("get the size of object {id}"), source))?;
-        let (id_read, buffers) = (id.clone(), Arc::clone(&self.buffers));
-        Ok(ObjectReader::new(id.clone(), size, move |range| reader::read(id_read, file, range, buffers)))
+        let (id_read, file, buffers) = (id.clone(), Arc::new(file), Arc::clone(&self.buffers));
+        Ok(ObjectReader::new(id.clone(), size, move |range| {
+            reader::read(id_read.clone(), Arc::clone(&file), range, Arc::clone(&buffers))
+        }))
     }
 
     async fn remove(&self, id: &ObjectId) -> Result<(), Error> {

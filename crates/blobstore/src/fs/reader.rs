@@ -66,11 +66,11 @@ impl Drop for Piece {
 /// The bytes of `range`, in items of [`PIECE`] bytes but for the last.
 pub(super) fn read(
     id: ObjectId,
-    file: File,
+    file: Arc<File>,
     range: Range<u64>,
     buffers: Arc<ReadBuffers>,
 ) -> BoxStream<'static, Result<Bytes, Error>> {
-    let pieces = Pieces { id, file: Arc::new(file), range, buffers, ahead: None };
+    let pieces = Pieces { id, file, range, buffers, ahead: None };
     stream::try_unfold(pieces, Pieces::next).boxed()
 }
 

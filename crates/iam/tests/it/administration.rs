@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 
 use tokio::task::JoinSet;
-use wharfinger_iam::{Error, Iam, auth_tokens, groups, tenancies, users};
+use wharfinger_iam::{Cap, Error, Iam, Limits, Request, auth_tokens, groups, tenancies, users};
 use wharfinger_metastore::{Record, Store};
 use wharfinger_testkit::on_each_engine;
-use wharfinger_testkit::services::{Installation, found, request};
+use wharfinger_testkit::services::{Installation, NOW, found, request};
 use wharfinger_types::Page;
 
 /// Runs every operation of the crate once.
@@ -21,6 +21,9 @@ async fn run_everything(installation: &Installation) {
     auth_tokens::delete_auth_token(local, tenancy, "alice", &token.ocid).await.unwrap();
     users::delete_user(local, tenancy, "alice").await.unwrap();
     tenancies::create_tenancy(local, "Other", None).await.unwrap();
+    let much_later =
+        installation.iam.local_administrator(Request { now: NOW.plus_seconds(31 * 86_400), ..request() });
+    installation.iam.issue_registry_token(&much_later, Cap::None).await.unwrap();
 }
 
 on_each_engine! {
@@ -122,7 +125,7 @@ on_each_engine! {
 
     async fn two_first_starts_at_once_found_one_tenancy(store: Store) {
         let starts = (0..4).map(|_| {
-            let iam = Iam::new(store.clone(), 3600);
+            let iam = Iam::new(store.clone(), 3600, Limits::default());
             async move {
                 let settings = wharfinger_iam::FoundingSettings {
                     namespace: None,

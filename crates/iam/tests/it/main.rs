@@ -4,3 +4,4 @@
 mod administration;
 mod login;
 mod statements;
+mod tokens;

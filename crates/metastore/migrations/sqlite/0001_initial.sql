@@ -80,6 +80,7 @@ CREATE TABLE token_key (
     secret BLOB NOT NULL,
     created_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX token_key_by_age ON token_key (created_at);
 
 CREATE TABLE repository (
     id INTEGER PRIMARY KEY,
