@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod lists;
 mod memory;
 
 use wharfinger_testkit::program::EngineKind;
@@ -29,6 +30,14 @@ async fn kill() {
     for engine in ENGINES {
         let counts = wharfinger_e2e::kill::kill_in_pushes(engine, 30, 2).await;
         println!("{engine:?}: 30 kills lost nothing: {counts:?}");
+    }
+}
+
+/// A page costs the same however long the list is.
+#[tokio::test(flavor = "multi_thread")]
+async fn lists() {
+    for engine in ENGINES {
+        lists::cost_no_more_when_long(engine).await;
     }
 }
 
