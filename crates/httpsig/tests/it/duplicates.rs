@@ -14,6 +14,8 @@ fn a_header_that_decides_may_be_there_once_only() {
         let error = message.with_another(name, &same).check().unwrap_err();
         assert_eq!(error, Error::RepeatedHeader(name.parse().unwrap()));
     }
+    let message = Message::signed("GET", "/n", &[("x-date", DATE)], b"").with_another("x-date", DATE);
+    assert_eq!(message.check().unwrap_err(), Error::RepeatedHeader("x-date".parse().unwrap()));
 }
 
 #[test]

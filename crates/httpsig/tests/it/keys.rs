@@ -55,7 +55,9 @@ fn an_encrypted_private_key_is_named_so() {
 
 #[test]
 fn a_key_id_reads_back_as_it_was_written() {
-    for text in [&format!("ocid1.tenancy.oc1..t/ocid1.user.oc1..u/{FINGERPRINT}"), "ST$a.b-c_d.e="] {
+    let longest = format!("{0}/{0}/{FINGERPRINT}", "t".repeat(255));
+    for text in [&format!("ocid1.tenancy.oc1..t/ocid1.user.oc1..u/{FINGERPRINT}"), &longest, "ST$a.b-c_d.e="]
+    {
         assert_eq!(text.parse::<KeyId>().unwrap().to_string(), *text);
     }
 }
