@@ -16,7 +16,8 @@ use crate::{Error, KeyId, PrivateKey};
 /// already stays; `host` it must have. `now` is in seconds since 1970.
 ///
 /// # Errors
-/// [`Error::AbsentHeader`], [`Error::RepeatedHeader`], [`Error::UnknownMethod`], [`Error::Clock`].
+/// [`Error::AbsentHeader`], [`Error::RepeatedHeader`], [`Error::UnknownMethod`], [`Error::Clock`],
+/// [`Error::KeyIdSyntax`] if the key id fits no header, [`Error::Signing`].
 pub fn sign(
     request: &Request<'_>,
     body: &[u8],
