@@ -10,12 +10,13 @@ use anyhow::{Context, Result, bail};
 use crate::workspace::{Workspace, run as run_command};
 
 /// Debian packages and what they are for.
-const TEST_PACKAGES: [(&str, &str); 5] = [
+const TEST_PACKAGES: [(&str, &str); 6] = [
     ("docker.io", "push and pull with a real Docker engine"),
     ("skopeo", "copies between registries"),
     ("busybox-static", "the content of a test image that runs"),
     ("postgresql-15", "the second metadata engine"),
-    ("openssl", "certificates for TLS tests"),
+    ("openssl", "certificates for TLS tests, keys for signatures"),
+    ("python3-venv", "Oracle's command line and SDK"),
 ];
 const BENCH_PACKAGES: [(&str, &str); 3] = [
     ("docker-registry", "the peer to beat"),
@@ -26,10 +27,12 @@ const BENCH_PACKAGES: [(&str, &str); 3] = [
 enum Installer {
     Go,
     Cargo,
+    /// Into a virtual environment, the directory `CACHE/bin/NAME`.
+    Python,
 }
 
-/// Programs built from source into `CACHE/bin`: name, source, version, installer, what for.
-const TOOLS: [(&str, &str, &str, Installer, &str); 2] = [
+/// What is installed into `CACHE/bin`: name, source, version, installer, what for.
+const TOOLS: [(&str, &str, &str, Installer, &str); 3] = [
     (
         "conformance",
         "github.com/opencontainers/distribution-spec/conformance",
@@ -38,6 +41,7 @@ const TOOLS: [(&str, &str, &str, Installer, &str); 2] = [
         "the official conformance suite",
     ),
     ("cargo-deny", "cargo-deny", "0.20.2", Installer::Cargo, "checks dependencies and licences"),
+    ("oci-cli", "oci-cli", "3.95.1", Installer::Python, "Oracle's command line and SDK"),
 ];
 
 pub(crate) fn run(workspace: &Workspace, bench: bool) -> Result<()> {
@@ -59,9 +63,9 @@ pub(crate) fn install(workspace: &Workspace, bench: bool) -> Result<()> {
         if installed && workspace.bin().join(name).exists() {
             continue;
         }
-        println!("setup: building {name} {version} ({purpose})");
+        println!("setup: installing {name} {version} ({purpose})");
         let start = Instant::now();
-        install_tool(workspace, &format!("{source}@{version}"), installer)?;
+        install_tool(workspace, name, source, version, installer)?;
         fs::write(&stamp, version).with_context(|| stamp.display().to_string())?;
         println!("setup: {name} took {:.0} s", start.elapsed().as_secs_f64());
     }
@@ -69,11 +73,17 @@ pub(crate) fn install(workspace: &Workspace, bench: bool) -> Result<()> {
     Ok(())
 }
 
-fn install_tool(workspace: &Workspace, source: &str, installer: &Installer) -> Result<()> {
+fn install_tool(
+    workspace: &Workspace,
+    name: &str,
+    source: &str,
+    version: &str,
+    installer: &Installer,
+) -> Result<()> {
     match installer {
         Installer::Go => run_command(
             Command::new("go")
-                .args(["install", source])
+                .args(["install", &format!("{source}@{version}")])
                 .env("GOBIN", workspace.bin())
                 .env("GOFLAGS", "-buildvcs=false"),
         ),
@@ -81,9 +91,19 @@ fn install_tool(workspace: &Workspace, source: &str, installer: &Installer) -> R
             workspace
                 .cargo(["install", "--locked", "--root"])?
                 .arg(&workspace.cache)
-                .arg(source)
+                .arg(format!("{source}@{version}"))
                 .env("CARGO_TARGET_DIR", workspace.cache.join("target-tools")),
         ),
+        Installer::Python => {
+            let environment = workspace.bin().join(name);
+            // Debian's, to which python3-venv belongs: PATH may have another one first.
+            run_command(Command::new("/usr/bin/python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
+            run_command(
+                Command::new(environment.join("bin/pip"))
+                    .args(["install", "--quiet", "--no-input", "--disable-pip-version-check"])
+                    .arg(format!("{source}=={version}")),
+            )
+        }
     }
 }
 

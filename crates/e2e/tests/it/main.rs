@@ -17,6 +17,7 @@ mod kill;
 mod manifests;
 mod races;
 mod rights;
+mod signatures;
 mod surface;
 mod tour;
 mod uploads;
