@@ -10,7 +10,7 @@ use wharfinger_policy::{
 use wharfinger_types::{Ocid, Timestamp};
 
 use crate::generate;
-use crate::scenario::{group, id};
+use crate::{group, id};
 
 /// `acme` with `X` (with `Y`, with `Z`) and `W`.
 pub(crate) fn small_tree() -> CompartmentTree {
@@ -44,7 +44,7 @@ pub(crate) fn world(policies: Vec<(&str, &str, Vec<String>)>, tree: CompartmentT
         })
         .collect();
     let options =
-        Options { deny: DenyStatements::Enforced, administrators: Some(group("group", "Administrators").id) };
+        Options { deny: DenyStatements::Enforced, administrators: Some(group("Administrators").id) };
     compile(&policies, tree, &options)
 }
 
@@ -94,7 +94,7 @@ impl Simple {
             "any-group" => !asked.groups.is_empty(),
             "group A, B" => asked.groups.iter().any(|name| ["A", "B"].contains(name)),
             "group D/A" => asked.groups.contains(&"D/A"),
-            "group id ocid1.group.oc1..default.c" => asked.groups.contains(&"C"),
+            "group id ocid1.group.oc1..Default.C" => asked.groups.contains(&"C"),
             other => panic!("{other}"),
         };
         let given = |verb| permissions_of(verb, self.resource).any(|name| name == asked.permission);
@@ -128,7 +128,7 @@ fn simple(effects: &'static [&'static str]) -> impl Strategy<Value = Simple> {
     (
         select(effects),
         select(
-            &["any-user", "any-group", "group A, B", "group D/A", "group id ocid1.group.oc1..default.c"][..],
+            &["any-user", "any-group", "group A, B", "group D/A", "group id ocid1.group.oc1..Default.C"][..],
         ),
         select(&Verb::ALL[..]),
         select(&["repos", "users", "policies", "all-resources", "vss-family"][..]),
@@ -183,7 +183,7 @@ fn decide(set: &PolicySet, asked: &Asked) -> &'static str {
         kind: PrincipalKind::User,
         id: Some(id("user", "u")),
         name: "u".to_owned(),
-        groups: asked.groups.iter().map(|name| group("group", name)).collect::<Vec<Group>>(),
+        groups: asked.groups.iter().map(|name| group(name)).collect::<Vec<Group>>(),
         dynamic_groups: Vec::new(),
     };
     let values: Vec<&str> = asked.repository.into_iter().collect();

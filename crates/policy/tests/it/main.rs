@@ -8,5 +8,15 @@ mod hostile;
 mod laws;
 mod policies;
 mod scale;
-mod scenario;
 mod statements;
+
+use wharfinger_policy::{Group, scenario};
+use wharfinger_types::Ocid;
+
+fn id(kind: &str, name: &str) -> Ocid {
+    scenario::id(kind, &[name]).unwrap()
+}
+
+fn group(name: &str) -> Group {
+    scenario::group("group", name).unwrap()
+}

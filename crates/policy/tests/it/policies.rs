@@ -8,7 +8,7 @@ use wharfinger_policy::{
 use wharfinger_types::{Ocid, Timestamp};
 
 use crate::laws::small_tree;
-use crate::scenario::{group, id};
+use crate::{group, id};
 
 fn problems(at: &Ocid, deny: DenyStatements, statements: &[&str]) -> Vec<String> {
     let policy = Policy {
@@ -17,7 +17,7 @@ fn problems(at: &Ocid, deny: DenyStatements, statements: &[&str]) -> Vec<String>
         compartment: at.clone(),
         statements: statements.iter().map(|text| (*text).to_owned()).collect(),
     };
-    let options = Options { deny, administrators: Some(group("group", "Administrators").id) };
+    let options = Options { deny, administrators: Some(group("Administrators").id) };
     check_policy(&policy, &small_tree(), &options)
         .into_iter()
         .map(|problem| format!("{} {}", problem.statement, problem.diagnostic))
@@ -78,7 +78,7 @@ fn a_policy_names_no_compartment_above_or_beside_its_own() {
 fn a_child_with_its_parents_name_does_not_turn_statements_to_itself() {
     let root = id("tenancy", "acme");
     let compartment = |id: &str, parent: Ocid| Compartment {
-        id: crate::scenario::id("compartment", id),
+        id: crate::id("compartment", id),
         name: "X".to_owned(),
         parent: Some(parent),
         tags: Vec::new(),
@@ -191,7 +191,7 @@ fn only_the_enabler_and_administrators_write_deny_statements() {
             "Allow any-user to manage policies in tenancy".to_owned(),
         ],
     };
-    let administrators = group("group", "Administrators");
+    let administrators = group("Administrators");
     let options = Options { deny: DenyStatements::Enforced, administrators: Some(administrators.id.clone()) };
     let set = compile(&[policy], small_tree(), &options);
     assert!(set.problems().is_empty(), "{:?}", set.problems());

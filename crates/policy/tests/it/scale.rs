@@ -6,7 +6,7 @@ use wharfinger_policy::{
 use wharfinger_types::Timestamp;
 
 use crate::laws::world;
-use crate::scenario::{group, id};
+use crate::{group, id};
 
 const COMPARTMENTS: usize = 200;
 const GROUPS: usize = 100;
@@ -36,7 +36,7 @@ fn visited(set: &PolicySet, groups: &[&str], permission: &str) -> (bool, usize) 
         kind: PrincipalKind::User,
         id: None,
         name: String::new(),
-        groups: groups.iter().map(|name| group("group", name)).collect(),
+        groups: groups.iter().map(|name| group(name)).collect(),
         dynamic_groups: Vec::new(),
     };
     let compartment = id("compartment", "c7");
