@@ -9,15 +9,16 @@ mod hostile;
 mod laws;
 mod policies;
 mod scale;
+mod scenario;
 mod statements;
 
-use wharfinger_policy::{Group, scenario};
+use wharfinger_policy::Group;
 use wharfinger_types::Ocid;
 
 fn id(kind: &str, name: &str) -> Ocid {
-    scenario::id(kind, &[name]).unwrap()
+    wharfinger_policy::scenario::id(kind, &[name]).unwrap()
 }
 
 fn group(name: &str) -> Group {
-    scenario::group("group", name).unwrap()
+    wharfinger_policy::scenario::group("group", name).unwrap()
 }
