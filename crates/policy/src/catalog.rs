@@ -179,11 +179,11 @@ struct Catalog {
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     let mut catalog = Catalog { names: Vec::new(), ids: HashMap::new(), types: HashMap::new() };
+    // A set has no place for more; a test holds the table to that.
+    let mut free = (0..128).map(PermissionId);
     for (resource, verbs) in TYPES {
         let sets = verbs.map(|added| {
-            let ids = added.iter().map(|name| {
-                // A table with more than 128 names would not fit in the set; a test holds it.
-                let id = PermissionId((catalog.names.len() & 127) as u8);
+            let ids = added.iter().zip(free.by_ref()).map(|(name, id)| {
                 catalog.names.push(name);
                 catalog.ids.insert(name, id);
                 PermissionSet::of(id)

@@ -5,10 +5,10 @@
 
 use std::borrow::Cow;
 
-use wharfinger_types::Timestamp;
+use jiff::civil::{DateTime, Time};
 
 use crate::ast::{self, Comparison, Value};
-use crate::instant::{self, Calendar};
+use crate::instant;
 use crate::request::{Group, PrincipalKind, Request};
 use crate::span::{Span, Spanned};
 use crate::tree::{CompartmentTree, Node};
@@ -30,13 +30,13 @@ pub(crate) enum Test {
     NotIn(Variable, Vec<Matcher>),
     SetsEqual(Variable, Vec<String>),
     Absent(Variable),
-    Before(Timestamp),
-    After(Timestamp),
-    /// Both ends belong to it; it runs over midnight when the first is the greater.
-    Between(u32, u32),
-    Month(Vec<u8>, bool),
-    DayOfMonth(Vec<u8>, bool),
-    DayOfWeek(Vec<u8>, bool),
+    Before(DateTime),
+    After(DateTime),
+    /// Both ends belong to it, with all of their second; it runs over midnight when the first is the greater.
+    Between(Time, Time),
+    Month(Vec<i8>, bool),
+    DayOfMonth(Vec<i8>, bool),
+    DayOfWeek(Vec<i8>, bool),
 }
 
 #[derive(Debug, Clone)]
@@ -121,7 +121,7 @@ fn compile_test(comparison: &Comparison) -> Option<Test> {
             ast::Test::In(values) => (values.as_slice(), false),
             _ => return None,
         };
-        let numbers = |parse: fn(&str) -> Option<u8>| -> Option<Vec<u8>> {
+        let numbers = |parse: fn(&str) -> Option<i8>| -> Option<Vec<i8>> {
             let number = |value: &Spanned<Value>| match &value.value {
                 Value::Text(text) => parse(text),
                 _ => None,
@@ -160,7 +160,7 @@ fn compile_test(comparison: &Comparison) -> Option<Test> {
 
 impl Test {
     fn holds(&self, context: Context<'_>) -> bool {
-        let calendar = || Calendar::of(context.request.time);
+        let now = || instant::utc(context.request.time);
         match self {
             Test::Absent(variable) => variable.values(context).is_none(),
             Test::Equal(variable, matcher) => {
@@ -182,15 +182,18 @@ impl Test {
                 let is_held = |text: &String| values.any(&mut |value| fold(value) == *text);
                 !values.any(&mut |value| !is_named(value)) && texts.iter().all(is_held)
             }),
-            Test::Before(time) => context.request.time < *time,
-            Test::After(time) => context.request.time > *time,
+            Test::Before(time) => now() < *time,
+            Test::After(time) => now() > *time,
             Test::Between(from, until) => {
-                let now = calendar().second_of_day;
-                if from <= until { (*from..=*until).contains(&now) } else { now >= *from || now <= *until }
+                let now = now().time();
+                let now = now.with().subsec_nanosecond(0).build().unwrap_or(now);
+                if from <= until { (from..=until).contains(&&now) } else { now >= *from || now <= *until }
             }
-            Test::Month(months, negated) => months.contains(&calendar().month) != *negated,
-            Test::DayOfMonth(days, negated) => days.contains(&calendar().day_of_month) != *negated,
-            Test::DayOfWeek(days, negated) => days.contains(&calendar().day_of_week) != *negated,
+            Test::Month(months, negated) => months.contains(&now().month()) != *negated,
+            Test::DayOfMonth(days, negated) => days.contains(&now().day()) != *negated,
+            Test::DayOfWeek(days, negated) => {
+                days.contains(&now().weekday().to_monday_zero_offset()) != *negated
+            }
         }
     }
 }

@@ -4,8 +4,9 @@
 //! `variables`); a tenancy's policies and compartments become a [`PolicySet`] (`compile`), which answers
 //! requests (`decide`) and says which statement decided or nearly did (`explain`).
 //!
-//! Pure: it knows no I/O, no clock, no storage and no wire format. All it looks at is passed in. It
-//! never panics, whatever the text, and its work is linear in it.
+//! Pure: it knows no I/O, no clock and no storage; only `scenario`, a feature for commands and tests,
+//! knows a format but the language's own. All it looks at is passed in. It never panics, whatever the
+//! text, and its work is linear in it.
 
 mod ast;
 mod builtin;
@@ -23,6 +24,8 @@ mod parse;
 mod policy;
 mod print;
 mod request;
+#[cfg(feature = "scenario")]
+pub mod scenario;
 mod span;
 mod tree;
 mod variables;

@@ -7,6 +7,7 @@ mod data_dir;
 mod incoming;
 mod listener;
 mod output;
+mod policy;
 mod serve;
 mod settings;
 mod telemetry;
@@ -53,6 +54,9 @@ enum Command {
     /// Administer a running server through its control socket.
     #[command(subcommand_required = true)]
     Admin(admin::Arguments),
+    /// Check and explain policies in files; needs no server.
+    #[command(subcommand)]
+    Policy(policy::Command),
 }
 
 fn main() -> ExitCode {
@@ -60,15 +64,16 @@ fn main() -> ExitCode {
     let outcome = match &arguments.command {
         Command::Serve { listen } => {
             let settings = settings::load(arguments.config.as_deref(), listen.as_deref());
-            settings.and_then(|settings| serve::run(&arguments.data_dir, settings))
+            let served = settings.and_then(|settings| serve::run(&arguments.data_dir, settings));
+            served.map(|()| ExitCode::SUCCESS)
         }
-        Command::Admin(command) => admin::run(&arguments.data_dir, command, arguments.output),
+        Command::Admin(command) => {
+            admin::run(&arguments.data_dir, command, arguments.output).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Policy(command) => policy::run(command, arguments.output),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            output::complain(&error);
-            ExitCode::FAILURE
-        }
-    }
+    outcome.unwrap_or_else(|error| {
+        output::complain(&error);
+        ExitCode::FAILURE
+    })
 }

@@ -24,7 +24,7 @@ const BENCH_PACKAGES: [(&str, &str); 3] = [
     ("wrk", "the load for manifests"),
 ];
 
-enum Installer {
+pub(crate) enum Installer {
     Go,
     Cargo,
     /// Into a virtual environment, the directory `CACHE/bin/NAME`.
@@ -32,7 +32,9 @@ enum Installer {
 }
 
 /// What is installed into `CACHE/bin`: name, source, version, installer, what for.
-const TOOLS: [(&str, &str, &str, Installer, &str); 3] = [
+type Tool = (&'static str, &'static str, &'static str, Installer, &'static str);
+
+const TOOLS: [Tool; 3] = [
     (
         "conformance",
         "github.com/opencontainers/distribution-spec/conformance",
@@ -43,6 +45,9 @@ const TOOLS: [(&str, &str, &str, Installer, &str); 3] = [
     ("cargo-deny", "cargo-deny", "0.20.2", Installer::Cargo, "checks dependencies and licences"),
     ("oci-cli", "oci-cli", "3.95.1", Installer::Python, "Oracle's command line and SDK"),
 ];
+/// Only for its proof.
+pub(crate) const MUTANTS: Tool =
+    ("cargo-mutants", "cargo-mutants", "27.1.0", Installer::Cargo, "changes code to see tests fail");
 
 pub(crate) fn run(workspace: &Workspace, bench: bool) -> Result<()> {
     let _lock = workspace.lock()?;
@@ -57,29 +62,31 @@ pub(crate) fn install(workspace: &Workspace, bench: bool) -> Result<()> {
         packages.extend(BENCH_PACKAGES);
     }
     install_packages(&packages)?;
-    for (name, source, version, installer, purpose) in &TOOLS {
-        let stamp = workspace.bin().join(format!("{name}.version"));
-        let installed = fs::read_to_string(&stamp).is_ok_and(|found| found == *version);
-        if installed && workspace.bin().join(name).exists() {
-            continue;
-        }
-        println!("setup: installing {name} {version} ({purpose})");
-        let start = Instant::now();
-        install_tool(workspace, name, source, version, installer)?;
-        fs::write(&stamp, version).with_context(|| stamp.display().to_string())?;
-        println!("setup: {name} took {:.0} s", start.elapsed().as_secs_f64());
+    for tool in &TOOLS {
+        ensure(workspace, tool)?;
     }
     println!("setup: everything is there ({:.1} s)", started.elapsed().as_secs_f64());
     Ok(())
 }
 
-fn install_tool(
-    workspace: &Workspace,
-    name: &str,
-    source: &str,
-    version: &str,
-    installer: &Installer,
-) -> Result<()> {
+/// Installs a tool unless it is there at its version.
+pub(crate) fn ensure(workspace: &Workspace, tool: &Tool) -> Result<()> {
+    let (name, _, version, _, purpose) = tool;
+    let stamp = workspace.bin().join(format!("{name}.version"));
+    let installed = fs::read_to_string(&stamp).is_ok_and(|found| found == *version);
+    if installed && workspace.bin().join(name).exists() {
+        return Ok(());
+    }
+    println!("setup: installing {name} {version} ({purpose})");
+    let start = Instant::now();
+    install_tool(workspace, tool)?;
+    fs::write(&stamp, version).with_context(|| stamp.display().to_string())?;
+    println!("setup: {name} took {:.0} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn install_tool(workspace: &Workspace, tool: &Tool) -> Result<()> {
+    let (name, source, version, installer, _) = tool;
     match installer {
         Installer::Go => run_command(
             Command::new("go")

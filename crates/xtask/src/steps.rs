@@ -68,14 +68,47 @@ pub(crate) fn prove(workspace: &Workspace, name: Option<&str>) -> Result<()> {
     let _lock = workspace.lock()?;
     let proofs = ["--release", "--test", "prove", "--"];
     let Some(name) = name else {
+        println!("mutants: changes to the policy crate's evaluator");
         return run(&mut e2e(workspace, "release", &[&proofs[..], &["--list"]].concat())?);
     };
+    if name == "mutants" {
+        return mutants(workspace);
+    }
     run(&mut workspace.cargo(["build", "--release", "-p", "wharfinger"])?)?;
     let start = Instant::now();
     let arguments = [&proofs[..], &["--exact", name, "--nocapture"]].concat();
     run(&mut e2e(workspace, "release", &arguments)?)?;
     println!("{name}: {:.1} minutes", minutes(start.elapsed()));
     Ok(())
+}
+
+/// The modules of the policy crate that decide, and those that say what words mean.
+const EVALUATOR: [&str; 11] = [
+    "compile",
+    "decide",
+    "condition",
+    "explain",
+    "tree",
+    "instant",
+    "policy",
+    "request",
+    "check",
+    "catalog",
+    "variables",
+];
+
+/// Changes the evaluator in every small way and asks whether a test of its crate fails. What is known to
+/// change nothing is in `.cargo/mutants.toml`.
+fn mutants(workspace: &Workspace) -> Result<()> {
+    setup::ensure(workspace, &setup::MUTANTS)?;
+    let directory = workspace.cache.join("mutants");
+    let mut command = workspace.cargo(["mutants", "--package", "wharfinger-policy", "--no-shuffle"])?;
+    command.args(["--jobs", "1", "--minimum-test-timeout", "10", "--output"]).arg(&directory);
+    command.args(EVALUATOR.map(|module| format!("--file=crates/policy/src/{module}.rs")));
+    command.args(["--", "--test", "it"]);
+    // Tests link faster without debug information, and a failure need not be made small.
+    command.env("CARGO_PROFILE_DEV_DEBUG", "0").env("PROPTEST_MAX_SHRINK_ITERS", "0");
+    run(command.env("CARGO_TARGET_DIR", directory.join("target")))
 }
 
 /// Builds everything in release and compares it with its peers.

@@ -4,6 +4,7 @@ use super::subject::SUBJECTS;
 use super::{OPENINGS, Parser};
 use crate::ast::{Action, Define, DefineKind, Effect, Form, Location, Rule, Statement, Tenancy, Verb, With};
 use crate::check::{self, Finding};
+use crate::diagnostic::shown;
 use crate::lexer::TokenKind;
 use crate::span::{Span, Spanned};
 
@@ -79,6 +80,14 @@ impl Parser<'_> {
         let associates = matches!(&action, Some(Spanned { value: Action::Associate(_), .. }));
         let may_leave = opening == "Endorse" || associates;
         let location = self.location(may_leave);
+        if let (Some(place), "Endorse", false) = (&location, opening, associates)
+            && !matches!(place.value, Location::Foreign(_))
+        {
+            let found = shown(place.span.text(self.lexer.source()));
+            let message =
+                format!("expected another tenancy (`any-tenancy` or `tenancy <name>`), found `{found}`");
+            self.report(Finding::error(place.span, message));
+        }
         let with = if associates { Some(self.with()) } else { None };
         let condition = if self.at(TokenKind::End) {
             None

@@ -153,7 +153,7 @@ fn rule() -> impl Strategy<Value = Rule> {
         .prop_map(|(resource, location, with)| (Action::Associate(resource), location, Some(with)));
     let inner = prop_oneof![
         3 => (Just(Form::Local), action(), local(), Just(None)),
-        1 => (Just(Form::Endorse), action(), foreign(), Just(None)),
+        1 => (Just(Form::Endorse), action(), tenancy().prop_map(Location::Foreign), Just(None)),
         1 => (tenancy().prop_map(|tenancy| Form::Admit(at(tenancy))), action(), local(), Just(None)),
         1 => (Just(Form::Endorse), associate).prop_map(|(form, (action, location, with))| (form, action, location, with)),
     ];

@@ -9,7 +9,7 @@ use wharfinger_types::Timestamp;
 
 use crate::generate;
 use crate::laws::{small_tree, world};
-use crate::scenario::{group, id};
+use crate::{group, id};
 
 /// Parses arbitrary bytes as a statement and as a file.
 fn fuzz_parse(data: &[u8]) {
@@ -51,7 +51,7 @@ fn fuzz_decide(data: &[u8]) {
         kind: PrincipalKind::User,
         id: Some(id("user", "a")),
         name: value.to_owned(),
-        groups: vec![group("group", "A")],
+        groups: vec![group("A")],
         dynamic_groups: Vec::new(),
     };
     let compartment = id("compartment", "x");

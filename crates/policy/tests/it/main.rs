@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod catalog;
+mod comparison;
 mod corpus;
 mod generate;
 mod hostile;
@@ -10,3 +11,14 @@ mod policies;
 mod scale;
 mod scenario;
 mod statements;
+
+use wharfinger_policy::Group;
+use wharfinger_types::Ocid;
+
+fn id(kind: &str, name: &str) -> Ocid {
+    wharfinger_policy::scenario::id(kind, &[name]).unwrap()
+}
+
+fn group(name: &str) -> Group {
+    wharfinger_policy::scenario::group("group", name).unwrap()
+}

@@ -8,7 +8,7 @@ use wharfinger_policy::{
 use wharfinger_types::{Ocid, Timestamp};
 
 use crate::laws::small_tree;
-use crate::scenario::{group, id};
+use crate::{group, id};
 
 fn problems(at: &Ocid, deny: DenyStatements, statements: &[&str]) -> Vec<String> {
     let policy = Policy {
@@ -17,7 +17,7 @@ fn problems(at: &Ocid, deny: DenyStatements, statements: &[&str]) -> Vec<String>
         compartment: at.clone(),
         statements: statements.iter().map(|text| (*text).to_owned()).collect(),
     };
-    let options = Options { deny, administrators: Some(group("group", "Administrators").id) };
+    let options = Options { deny, administrators: Some(group("Administrators").id) };
     check_policy(&policy, &small_tree(), &options)
         .into_iter()
         .map(|problem| format!("{} {}", problem.statement, problem.diagnostic))
@@ -78,7 +78,7 @@ fn a_policy_names_no_compartment_above_or_beside_its_own() {
 fn a_child_with_its_parents_name_does_not_turn_statements_to_itself() {
     let root = id("tenancy", "acme");
     let compartment = |id: &str, parent: Ocid| Compartment {
-        id: crate::scenario::id("compartment", id),
+        id: crate::id("compartment", id),
         name: "X".to_owned(),
         parent: Some(parent),
         tags: Vec::new(),
@@ -153,21 +153,114 @@ fn deny_statements_are_doubted_until_they_are_enabled() {
 
 #[test]
 fn an_error_in_one_statement_leaves_the_others() {
-    let root = id("tenancy", "acme");
-    let found = problems(
-        &root,
-        DenyStatements::Enforced,
-        &[
-            "Allow group A to read repos in tenancy",
-            "Allow group A to reed repos in tenancy",
-            "",
-            "Allow group A to read repos in tenancy\nAllow group B to read repos in tenancy",
-        ],
+    let statements = [
+        "Allow group A to read repos in tenancy",
+        "Allow group A to reed repos in tenancy",
+        "",
+        "Allow group A to read repos in tenancy\nAllow group B to read repos in tenancy",
+    ];
+    let policy = Policy {
+        id: id("policy", "p"),
+        name: "p".to_owned(),
+        compartment: id("tenancy", "acme"),
+        statements: statements.map(str::to_owned).to_vec(),
+    };
+    let options = Options { deny: DenyStatements::Enforced, administrators: None };
+    let set = compile(std::slice::from_ref(&policy), small_tree(), &options);
+    assert_eq!(set.problems(), check_policy(&policy, &small_tree(), &options));
+    let found: Vec<(usize, usize, usize)> = set
+        .problems()
+        .iter()
+        .map(|problem| (problem.statement, problem.diagnostic.line, problem.diagnostic.column))
+        .collect();
+    assert_eq!(found, [(1, 1, 18), (2, 1, 1), (3, 2, 1)]);
+    assert!(
+        set.problems().iter().all(|problem| problem.policy == policy.id && problem.diagnostic.is_error())
     );
-    assert_eq!(found.len(), 3, "{found:?}");
-    assert!(found[0].starts_with("1 1:18: error: "), "{found:?}");
-    assert!(found[1].starts_with("2 1:1: error: "), "{found:?}");
-    assert!(found[2].starts_with("3 2:1: error: "), "{found:?}");
+    let allowed = |name: &str| {
+        let principal = user(vec![group(name)]);
+        set.permits(&asked(&principal, &id("compartment", "x")))
+    };
+    assert!(allowed("A"));
+    assert!(!allowed("B"));
+}
+
+fn user(groups: Vec<Group>) -> Principal {
+    let name = "u".to_owned();
+    Principal {
+        kind: PrincipalKind::User,
+        id: Some(id("user", "u")),
+        name,
+        groups,
+        dynamic_groups: Vec::new(),
+    }
+}
+
+fn asked<'a>(principal: &'a Principal, compartment: &'a Ocid) -> Request<'a> {
+    Request { principal, permission: "REPOSITORY_READ", compartment, time: Timestamp(0), attributes: &[] }
+}
+
+#[test]
+fn a_decision_names_what_it_rests_on_and_what_is_missing() {
+    let policy = Policy {
+        id: id("policy", "p"),
+        name: "p".to_owned(),
+        compartment: id("compartment", "x"),
+        statements: vec![
+            "Allow group A to read repos in compartment X".to_owned(),
+            " Deny group B to read repos in compartment Y\n".to_owned(),
+        ],
+    };
+    let options = Options { deny: DenyStatements::Enforced, administrators: None };
+    let set = compile(std::slice::from_ref(&policy), small_tree(), &options);
+    let (y, root, gone) = (id("compartment", "y"), id("tenancy", "acme"), id("compartment", "gone"));
+    let (a, both, none) = (user(vec![group("A")]), user(vec![group("A"), group("B")]), user(vec![]));
+    for (principal, compartment, index, missing_in, text) in [
+        (
+            &a,
+            &y,
+            Some(0),
+            "",
+            "REPOSITORY_READ is granted by statement 1 of policy `p`: Allow group A to read repos in compartment X",
+        ),
+        (
+            &both,
+            &y,
+            Some(1),
+            "X:Y",
+            "REPOSITORY_READ in X:Y is denied by statement 2 of policy `p`: Deny group B to read repos in compartment Y",
+        ),
+        (
+            &none,
+            &y,
+            None,
+            "X:Y",
+            "no statement grants REPOSITORY_READ in X:Y\nstatement 1 of policy `p` fails at its subject `group A`",
+        ),
+        (
+            &a,
+            &root,
+            None,
+            "tenancy",
+            "no statement grants REPOSITORY_READ in tenancy\nstatement 1 of policy `p` fails at its location `compartment X`",
+        ),
+        (
+            &a,
+            &gone,
+            None,
+            "ocid1.compartment.oc1..gone",
+            "no statement grants REPOSITORY_READ in ocid1.compartment.oc1..gone",
+        ),
+    ] {
+        let request = asked(principal, compartment);
+        let decision = set.decide(&request);
+        let statement = decision.statement();
+        assert_eq!(statement.map(|by| by.index), index);
+        assert!(statement.is_none_or(|by| by.policy == policy.id && by.text == policy.statements[by.index]));
+        assert_eq!(decision.permission, "REPOSITORY_READ");
+        assert_eq!(decision.compartment, missing_in);
+        assert_eq!(decision.to_string(), text);
+    }
 }
 
 #[test]
@@ -191,7 +284,7 @@ fn only_the_enabler_and_administrators_write_deny_statements() {
             "Allow any-user to manage policies in tenancy".to_owned(),
         ],
     };
-    let administrators = group("group", "Administrators");
+    let administrators = group("Administrators");
     let options = Options { deny: DenyStatements::Enforced, administrators: Some(administrators.id.clone()) };
     let set = compile(&[policy], small_tree(), &options);
     assert!(set.problems().is_empty(), "{:?}", set.problems());
