@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use wharfinger_iam::auth_tokens::{self, AuthToken};
 use wharfinger_iam::groups::{self, Group};
 use wharfinger_iam::users::{self, User};
-use wharfinger_iam::{Ctx, Error as IamError, Founding, Iam, Listener, Tenancy, tenancies};
+use wharfinger_iam::{Ctx, Error as IamError, Founding, Iam, Listener, Tenancy, compartments, tenancies};
 use wharfinger_registry::repositories::{self, Repository, Visibility};
 use wharfinger_types::{Namespace, OperationName, Page, Permission, RepositoryName, Timestamp};
 
@@ -261,6 +261,8 @@ async fn remove_user_from_group(caller: Caller, Path((group, user)): Path<(Strin
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct CreateRepositoryBody {
     display_name: String,
+    /// Names of compartments below the root, such as `dev:team`; the root if absent.
+    compartment: Option<String>,
     #[serde(default)]
     is_public: bool,
 }
@@ -272,9 +274,12 @@ fn visibility(is_public: bool) -> Visibility {
 async fn create_repository(caller: Caller, body: Body<CreateRepositoryBody>) -> Answer {
     let Json(body) = body?;
     let name: RepositoryName = body.display_name.parse()?;
+    let Caller { ctx, tenancy } = &caller;
+    let path = body.compartment.as_deref().unwrap_or_default();
+    let compartment = compartments::by_path(ctx, tenancy, path, Permission::RepositoryCreate).await?;
+    let visibility = visibility(body.is_public);
     let repository =
-        repositories::create_repository(&caller.ctx, &caller.tenancy, &name, visibility(body.is_public))
-            .await?;
+        repositories::create_repository(ctx, tenancy, &compartment.ocid, &name, visibility).await?;
     Ok(Json(repository_view(&caller.tenancy, &repository, "AVAILABLE")))
 }
 
