@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod attack;
 mod conformance;
 mod errors;
 mod full_disk;
