@@ -17,6 +17,7 @@ mod hang_up;
 mod kill;
 mod manifests;
 mod policy;
+mod quirks;
 mod races;
 mod rights;
 mod signatures;
