@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use wharfinger_e2e::token::Forger;
 use wharfinger_testkit::http::Client;
 
+use super::refresh::refresh_token;
 use super::server::Server;
 
 /// What is shown, and a client that shows it.
@@ -49,7 +50,19 @@ impl Credentials {
 
         let pull = administrator.token(&[&format!("repository:{}:pull", server.image)]).await;
         let forger = Forger::new(program, &administrator).await;
-        let forged = forger.forged();
+        let mut forged = forger.forged();
+        let refresh = refresh_token(&server.program.administrator()).await;
+        forged.push(("a refresh token", refresh.expect("the administrator gets a refresh token")));
+        let as_password = |token: &Client| {
+            let token = token.authorization().and_then(|value| value.strip_prefix("Bearer "));
+            anonymous.basic("BEARER_TOKEN", token.expect("the client shows a token"))
+        };
+        let both =
+            |client: Client| vec![("a token", client.clone()), ("a token as password", as_password(&client))];
+        let pull = anonymous.bearer(&pull.expect("the administrator gets a token"));
+        let mut forged: Vec<Shown> =
+            forged.into_iter().map(|(what, token)| (what, anonymous.bearer(&token))).collect();
+        forged.push(("as a password", as_password(&forged[0].1)));
         let one = |what: &'static str, client: Client| vec![(what, client)];
         let by_column = HashMap::from([
             ("none", vec![("nothing", anonymous.clone()), ("an empty name", anonymous.basic("", ""))]),
@@ -84,13 +97,14 @@ impl Credentials {
             ("stranger", one("the administrator of another tenancy", stranger.clone())),
             ("powerless", one("a user", powerless.clone())),
             ("anonymous", one("a token", anonymous_token)),
-            ("expired", one("a token", anonymous.bearer(&forger.expired()))),
-            ("forged", forged.into_iter().map(|(what, token)| (what, anonymous.bearer(&token))).collect()),
-            ("revoked", one("a token", revoked_token)),
-            ("inactive's", one("a token", inactive_token)),
+            ("expired", both(anonymous.bearer(&forger.expired()))),
+            ("forged", forged),
+            ("revoked", both(revoked_token)),
+            ("inactive's", both(inactive_token)),
             ("stranger's", one("a token", stranger_token)),
             ("powerless's", one("a token", powerless_token)),
-            ("pull", one("a token", anonymous.bearer(&pull.expect("the administrator gets a token")))),
+            ("pull-login", one("a token as password", as_password(&pull))),
+            ("pull", one("a token", pull)),
         ]);
         Self { by_column, forger }
     }

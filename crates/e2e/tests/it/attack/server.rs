@@ -57,7 +57,9 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn start(engine: EngineKind) -> Self {
-        let program = Program::start(engine);
+        // What is forged by the hundred would be answered ever more slowly.
+        let settings = [("WHARFINGER__LIMITS__FAILED_LOGINS_PER_MINUTE", "0")];
+        let program = Program::start_with(engine, &settings);
         let administrator = program.administrator();
         let (image, from) = (program.image("app"), program.image("from"));
         let manifest = administrator.push_image(&image, "1", &LAYER).await.unwrap();
@@ -114,7 +116,7 @@ impl Server {
             "-" => ("", Bytes::new()),
             "small" => ("application/octet-stream", SMALL),
             "manifest" => (IMAGE_MANIFEST, self.manifest.clone()),
-            "form" => ("application/x-www-form-urlencoded", form(client)),
+            "form" => ("application/x-www-form-urlencoded", login_form(client).into()),
             "name" => (JSON, json!({ "name": "made" }).to_string().into()),
             "display" => (JSON, json!({ "displayName": "made" }).to_string().into()),
             "public" => (JSON, json!({ "isPublic": true }).to_string().into()),
@@ -206,9 +208,9 @@ fn basic_of(client: &Client) -> Option<(String, String)> {
 }
 
 /// The OAuth2 form of what the client shows.
-fn form(client: &Client) -> Bytes {
+pub(super) fn login_form(client: &Client) -> String {
     let (name, password) = basic_of(client).unwrap_or_default();
-    format!("grant_type=password&service=wharfinger&username={name}&password={password}").into()
+    format!("grant_type=password&service=wharfinger&username={name}&password={password}")
 }
 
 /// An answer in the words of the table; one that the table has no word for is spelled out.

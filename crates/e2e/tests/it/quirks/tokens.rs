@@ -100,26 +100,18 @@ fn is_a_token_answer(issued: &Value) {
 
 pub(super) async fn a_get_gives_a_token_in_the_fields_that_clients_read(world: &World) {
     for client in [&world.administrator, &world.powerless, &world.anonymous] {
-        for query in ["", "&account=x&client_id=docker", "&scope="] {
+        for query in
+            ["", "&account=x&client_id=docker", "&scope=", "&offline_token=true&account=x&client_id=docker"]
+        {
             let issued = get(client, query).await;
             is_a_token_answer(&issued);
             assert_eq!(issued["token"], issued["access_token"]);
-            assert_eq!(issued.get("refresh_token"), None, "only when asked for");
+            assert_eq!(issued.get("refresh_token"), None);
         }
     }
     let refused = send(&world.anonymous.basic("no/body", "x"), "GET", TOKEN).await;
     is(&refused, StatusCode::UNAUTHORIZED, "UNAUTHORIZED");
     assert_eq!(text(refused.headers(), "content-type"), "application/json");
-}
-
-pub(super) async fn a_get_gives_a_refresh_token_when_asked(world: &World) {
-    let issued = get(&world.administrator, "&offline_token=true&account=x&client_id=docker").await;
-    is_a_token_answer(&issued);
-    let refresh = issued["refresh_token"].as_str().unwrap_or_else(|| panic!("no refresh token: {issued}"));
-    takes_refresh_token(world, refresh).await;
-    // There is nobody whom a refresh token of nobody could stand for.
-    let nobodys = get(&world.anonymous, "&offline_token=true").await;
-    assert!(nobodys.get("refresh_token").is_none_or(|token| token.as_str() != Some("")), "{nobodys}");
 }
 
 pub(super) async fn a_form_gives_a_token(world: &World) {

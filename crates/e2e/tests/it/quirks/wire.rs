@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use serde_json::json;
 use tokio::time::Instant;
 use wharfinger_e2e::{raw, wait_until};
-use wharfinger_testkit::http::{IMAGE_MANIFEST, digest, text};
+use wharfinger_testkit::http::{IMAGE_CONFIG, IMAGE_MANIFEST, descriptor, digest, text};
 
 use super::World;
 use crate::answers::{is, json_of, send};
@@ -142,6 +143,15 @@ fn is_a_warning(value: &str) -> bool {
 }
 
 pub(super) async fn a_warning_has_the_one_form_that_is_shown(world: &World) {
+    // A layer that is not kept here is worth one.
+    let (image, _) = world.pushed("q38/foreign").await;
+    let foreign = descriptor("application/vnd.oci.image.layer.nondistributable.v1.tar", b"elsewhere");
+    let manifest = json!({ "schemaVersion": 2, "mediaType": IMAGE_MANIFEST, "layers": [foreign],
+                           "config": descriptor(IMAGE_CONFIG, b"{}") });
+    let target = format!("/v2/{image}/manifests/foreign");
+    let put = world.administrator.send("PUT", &target, &[], manifest.to_string()).await.unwrap();
+    assert_eq!(put.status(), StatusCode::CREATED);
+    assert!(is_a_warning(text(put.headers(), "warning")), "{put:?}");
     for (request, answer) in answers(world, "q38/app").await {
         for warning in answer.headers().get_all("warning") {
             assert!(is_a_warning(warning.to_str().unwrap()), "{request}: {warning:?}");
