@@ -14,6 +14,7 @@ mod conformance;
 mod errors;
 mod full_disk;
 mod hang_up;
+mod incidents;
 mod kill;
 mod manifests;
 mod policy;
