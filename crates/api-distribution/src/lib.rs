@@ -79,7 +79,9 @@ async fn dispatch(State(state): State<Distribution>, request: Request) -> Respon
     let mut response = match answer(&state, route, &parts, &mut body).await {
         Ok(response) => response,
         Err(failure) => {
-            drain(&mut body).await;
+            if !waits_for_a_yes(&parts, failure.status) {
+                drain(&mut body).await;
+            }
             failure.render(&authenticate::Challenge::new(&parts, scope), parts.method == Method::HEAD)
         }
     };
@@ -87,6 +89,21 @@ async fn dispatch(State(state): State<Distribution>, request: Request) -> Respon
     response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
     response.extensions_mut().insert(OperationName(operation.unwrap_or("unknown")));
     response
+}
+
+/// Whether the client sends its body only when told to, and was refused before it was: reading tells it
+/// to (RFC 9110, section 10.1.1).
+fn waits_for_a_yes(parts: &Parts, status: StatusCode) -> bool {
+    let is_before_the_body = matches!(
+        status,
+        StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::RANGE_NOT_SATISFIABLE
+            | StatusCode::TOO_MANY_REQUESTS
+    );
+    is_before_the_body && parts.headers.contains_key(header::EXPECT)
 }
 
 /// Reads on for a moment: a connection closed over unread bytes is reset, and a client in the middle

@@ -122,6 +122,11 @@ async fn a_refused_body_is_not_waited_for() {
         assert!(answer.status().is_client_error(), "{method} {target}");
         assert!(started.elapsed() < AT_ONCE, "{method} {target}: {:?}", started.elapsed());
     }
+    // One that asks first whether to send its body is not told to.
+    let headers = [("content-length", "1000000"), ("expect", "100-continue")];
+    let target = format!("/v2/{image}/manifests/1");
+    let answer = raw::send(&program.anonymous(), "PUT", &target, &headers, b"").await;
+    is(&answer, StatusCode::UNAUTHORIZED, "UNAUTHORIZED");
     // A head that is longer than any head is refused, not read to its end.
     let long = [("x-long", "x".repeat(200_000))].map(|(name, value)| format!("{name}: {value}\r\n")).concat();
     let head = format!("GET /v2/ HTTP/1.1\r\nhost: x\r\n{long}");
