@@ -137,7 +137,7 @@ impl Server {
         let headers: Vec<String> =
             headers.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         let mut body = String::from_utf8_lossy(answer.body()).into_owned();
-        if request.target.contains("/docker/token") && answer.status() == StatusCode::OK {
+        if request.target.contains("/docker/token") && answer.status() == StatusCode::OK && !body.is_empty() {
             let issued: Value = serde_json::from_str(&body).unwrap();
             body = token::claims(issued["token"].as_str().unwrap())["access"].to_string();
         }
@@ -240,7 +240,7 @@ pub(super) fn answer_of(answer: &Response<Bytes>) -> String {
     let word = match (answer.status().as_u16(), challenges.as_slice()) {
         (401, ["Basic realm=\"wharfinger\""]) if says("UNAUTHORIZED") => "L",
         (401, [challenge]) if says("UNAUTHORIZED") => bearer(challenge),
-        (401, []) if code == "NotAuthenticated" => "C",
+        (401, []) if says("NotAuthenticated") => "C",
         (403, []) if says("DENIED") => "D",
         (400, []) if says("UNAUTHORIZED") => "B",
         (status, []) if status < 400 => return status.to_string(),
