@@ -252,7 +252,8 @@ impl Program {
     /// # Panics
     /// If the database cannot be read.
     pub async fn token_key(&self) -> TokenKey {
-        let store = Store::open(&self.location()).await.expect("the database can be opened beside the server");
+        let store =
+            Store::open(&self.location()).await.expect("the database can be opened beside the server");
         let key = store.opt(&TOKEN_KEY, &[]).await.expect("the database can be read");
         store.close().await;
         key.expect("the installation has a key")
