@@ -6,6 +6,30 @@ use wharfinger_types::{Digest, ImageName, ParseDigestError, ParseNameError, Refe
 
 use crate::error::Failure;
 
+/// Every operation of the Distribution API, by the word that services, audit records and metrics use.
+/// One that is not listed is not served, so that tests which try each of them can't miss it.
+pub const OPERATIONS: &[&str] = &[
+    "get_base",
+    "list_catalog",
+    "list_extensions",
+    "list_tags",
+    "list_referrers",
+    "get_manifest",
+    "stat_manifest",
+    "put_manifest",
+    "delete_tag",
+    "delete_manifest",
+    "open_blob",
+    "stat_blob",
+    "delete_blob",
+    "start_upload",
+    "get_upload",
+    "append_upload",
+    "finish_upload",
+    "cancel_upload",
+    "issue_registry_token",
+];
+
 /// What a path names.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Route {
@@ -119,14 +143,14 @@ impl Route {
         Some(format!("repository:{image}:{actions}"))
     }
 
-    /// The operation's name, as in services, audit records and metrics.
-    pub(crate) fn operation(&self, method: &Method) -> &'static str {
-        match (self, method) {
-            (Route::Base, _) => "get_base",
-            (Route::Catalog, _) => "list_catalog",
-            (Route::Extensions(_), _) => "list_extensions",
-            (Route::Tags(_), _) => "list_tags",
-            (Route::Referrers(..), _) => "list_referrers",
+    /// The operation's name, one of [`OPERATIONS`]; `None` if the path does not know the method.
+    pub(crate) fn operation(&self, method: &Method) -> Option<&'static str> {
+        let name = match (self, method) {
+            (Route::Base, &Method::GET | &Method::HEAD) => "get_base",
+            (Route::Catalog, &Method::GET) => "list_catalog",
+            (Route::Extensions(_), &Method::GET) => "list_extensions",
+            (Route::Tags(_), &Method::GET) => "list_tags",
+            (Route::Referrers(..), &Method::GET) => "list_referrers",
             (Route::Manifest(..), &Method::GET) => "get_manifest",
             (Route::Manifest(..), &Method::HEAD) => "stat_manifest",
             (Route::Manifest(..), &Method::PUT) => "put_manifest",
@@ -140,8 +164,9 @@ impl Route {
             (Route::Upload(..), &Method::PATCH) => "append_upload",
             (Route::Upload(..), &Method::PUT) => "finish_upload",
             (Route::Upload(..), &Method::DELETE) => "cancel_upload",
-            _ => "unknown",
-        }
+            _ => return None,
+        };
+        OPERATIONS.contains(&name).then_some(name)
     }
 }
 

@@ -13,6 +13,8 @@
 
 pub mod hang_up;
 pub mod kill;
+pub mod raw;
+pub mod token;
 pub mod upload;
 
 use std::future::Future;

@@ -15,9 +15,24 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 pub use wharfinger_metastore::{EngineKind, Location};
+use wharfinger_metastore::{Store, row, statements};
 
 use crate::http::Client;
 use crate::{TempDir, postgres};
+
+statements! {
+    TOKEN_KEY = "SELECT kid, secret FROM token_key ORDER BY created_at DESC, kid LIMIT 1";
+}
+
+row! {
+    /// The key that registry tokens are signed with, for tests that sign their own.
+    pub struct TokenKey {
+        /// What a token's header calls it.
+        pub kid: String,
+        /// The key of its HMAC.
+        pub secret: Vec<u8>,
+    }
+}
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longer than the program itself waits for transfers.
@@ -230,6 +245,18 @@ impl Program {
             Some((_, url)) => Location::Postgres(url.clone()),
             None => Location::Sqlite(self.data_dir().join("wharfinger.db")),
         }
+    }
+
+    /// The key that it signs registry tokens with, out of its database.
+    ///
+    /// # Panics
+    /// If the database cannot be read.
+    pub async fn token_key(&self) -> TokenKey {
+        let store =
+            Store::open(&self.location()).await.expect("the database can be opened beside the server");
+        let key = store.opt(&TOKEN_KEY, &[]).await.expect("the database can be read");
+        store.close().await;
+        key.expect("the installation has a key")
     }
 
     /// How many sessions of its database are idle within a transaction; none on SQLite.

@@ -9,13 +9,16 @@
 )]
 
 mod answers;
+mod attack;
 mod conformance;
 mod errors;
 mod full_disk;
 mod hang_up;
+mod incidents;
 mod kill;
 mod manifests;
 mod policy;
+mod quirks;
 mod races;
 mod rights;
 mod signatures;
