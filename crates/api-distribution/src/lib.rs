@@ -79,7 +79,7 @@ async fn dispatch(State(state): State<Distribution>, request: Request) -> Respon
         Ok(response) => response,
         Err(failure) => {
             drain(&mut body).await;
-            failure.render(&authenticate::Challenge::new(&parts, scope), parts.method == Method::HEAD)
+            failure.render(&authenticate::Challenge::new(&parts, scope))
         }
     };
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
