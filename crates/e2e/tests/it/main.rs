@@ -10,6 +10,7 @@
 
 mod answers;
 mod conformance;
+mod differential;
 mod errors;
 mod full_disk;
 mod hang_up;
