@@ -74,11 +74,10 @@ impl Failure {
         self
     }
 
-    /// The answer; to a HEAD without a body.
-    pub(crate) fn render(self, challenge: &Challenge, is_head: bool) -> Response {
+    /// The answer. To a HEAD the server sends its head only, with the length that the body has.
+    pub(crate) fn render(self, challenge: &Challenge) -> Response {
         let body =
             json!({ "errors": [{ "code": self.code, "message": self.message, "detail": null }] }).to_string();
-        let body = if is_head { String::new() } else { body };
         let mut response = (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
         if self.status == StatusCode::UNAUTHORIZED
             && let Ok(value) =

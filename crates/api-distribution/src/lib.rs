@@ -82,7 +82,7 @@ async fn dispatch(State(state): State<Distribution>, request: Request) -> Respon
             if !waits_for_a_yes(&parts, failure.status) {
                 drain(&mut body).await;
             }
-            failure.render(&authenticate::Challenge::new(&parts, scope), parts.method == Method::HEAD)
+            failure.render(&authenticate::Challenge::new(&parts, scope))
         }
     };
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -54,6 +54,10 @@ fn one(spec: &str, size: u64) -> Option<Range<u64>> {
     }
     // A number too large for u64 is beyond the end of anything.
     let number = |text: &str| text.parse().unwrap_or(u64::MAX);
+    // The last bytes of nothing are all of it (section 14.1.2), and no `Content-Range` can say so.
+    if first.is_empty() && size == 0 && number(last) > 0 {
+        return None;
+    }
     Some(if first.is_empty() {
         size.saturating_sub(number(last))..size
     } else if last.is_empty() {
@@ -96,6 +100,8 @@ mod tests {
             assert_eq!(wanted(ignored), Wanted::Whole, "{ignored}");
         }
         assert_eq!(super::wanted(Some("bytes=0-"), 0), Wanted::Unsatisfiable);
+        assert_eq!(super::wanted(Some("bytes=-0"), 0), Wanted::Unsatisfiable);
+        assert_eq!(super::wanted(Some("bytes=-5"), 0), Wanted::Whole);
     }
 
     #[test]

@@ -113,7 +113,7 @@ async fn answer(state: &Distribution, ctx: &Ctx, asked: Asked<'_>) -> Result<Res
 }
 
 fn finish(outcome: Result<Response, Failure>, challenge: &Challenge) -> Response {
-    let mut response = outcome.unwrap_or_else(|failure| failure.render(challenge, false)).into_response();
+    let mut response = outcome.unwrap_or_else(|failure| failure.render(challenge)).into_response();
     // Here it is a password that is asked for, not a token.
     if response.status() == StatusCode::UNAUTHORIZED {
         response

@@ -11,6 +11,7 @@
     reason = "tests"
 )]
 
+pub mod differential;
 pub mod hang_up;
 pub mod kill;
 pub mod raw;

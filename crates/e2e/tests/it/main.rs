@@ -11,6 +11,7 @@
 mod answers;
 mod attack;
 mod conformance;
+mod differential;
 mod errors;
 mod full_disk;
 mod hang_up;

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod differential;
 mod lists;
 mod memory;
 
@@ -39,6 +40,12 @@ async fn lists() {
     for engine in ENGINES {
         lists::cost_no_more_when_long(engine).await;
     }
+}
+
+/// 20,000 requests are answered as the reference registry does, but for what is meant to differ.
+#[tokio::test(flavor = "multi_thread")]
+async fn differential() {
+    differential::only_as_intended().await;
 }
 
 /// Anonymous memory stays within its bounds while many clients push at once.
