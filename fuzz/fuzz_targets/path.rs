@@ -34,7 +34,7 @@ libfuzzer_sys::fuzz_target!(|path: &str| {
         | Route::Blob(_, digest)
         | Route::Referrers(_, digest) => assert!(is_digest(digest.as_str()), "{digest}"),
         Route::Upload(_, uuid) => assert!(!uuid.is_empty()),
-        Route::Base | Route::Catalog | Route::Tags(_) | Route::Uploads(_) => {}
+        Route::Base | Route::Catalog | Route::Extensions(_) | Route::Tags(_) | Route::Uploads(_) => {}
     }
 });
 
@@ -42,6 +42,8 @@ fn canonical(route: &Route) -> String {
     match route {
         Route::Base => "/v2/".to_owned(),
         Route::Catalog => "/v2/_catalog".to_owned(),
+        Route::Extensions(None) => "/v2/_oci/ext/discover".to_owned(),
+        Route::Extensions(Some(image)) => format!("/v2/{image}/_oci/ext/discover"),
         Route::Tags(image) => format!("/v2/{image}/tags/list"),
         Route::Manifest(image, reference) => format!("/v2/{image}/manifests/{reference}"),
         Route::Blob(image, digest) => format!("/v2/{image}/blobs/{digest}"),
@@ -55,8 +57,9 @@ fn canonical(route: &Route) -> String {
 
 fn image(route: &Route) -> Option<&ImageName> {
     match route {
-        Route::Base | Route::Catalog => None,
-        Route::Tags(image)
+        Route::Base | Route::Catalog | Route::Extensions(None) => None,
+        Route::Extensions(Some(image))
+        | Route::Tags(image)
         | Route::Manifest(image, _)
         | Route::Blob(image, _)
         | Route::Referrers(image, _)

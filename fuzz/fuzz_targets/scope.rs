@@ -1,5 +1,5 @@
 //! The token endpoint's input: a query or form, and the scopes in it. A cap made of several scopes allows what one
-//! of them allows, and no more.
+//! of them allows, one within another what both allow, and no more.
 #![no_main]
 
 use wharfinger_api_distribution::Query;
@@ -28,6 +28,8 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     assert!(!scopes.is_empty());
     check_entries(entries);
     check_coverage(&cap, entries, &scopes);
+    let (one, other) = scopes.split_at(scopes.len() / 2);
+    check_within(&Cap::from_scopes(one.iter().copied()), &Cap::from_scopes(other.iter().copied()), entries);
 });
 
 /// A token carries the entries as JSON, in a header.
@@ -48,13 +50,28 @@ fn check_entries(entries: &[Access]) {
     assert_eq!(serde_json::from_str::<Vec<Access>>(&json).unwrap(), entries);
 }
 
+/// Some of the names asked for, and one that perhaps is not.
+fn names(entries: &[Access]) -> Vec<&str> {
+    let some = entries.iter().take(2).chain(entries.last());
+    some.map(|entry| entry.name.as_str()).chain(["catalog"]).collect()
+}
+
+/// A token that is exchanged for another.
+fn check_within(inner: &Cap, outer: &Cap, entries: &[Access]) {
+    let within = inner.clone().within(outer);
+    for name in names(entries) {
+        for action in ["pull", "push", "delete", "*", "inspect"] {
+            let covers = |cap: &Cap| cap.covers("repository", name, action);
+            assert_eq!(covers(&within), covers(inner) && covers(outer), "{name} {action}");
+        }
+    }
+}
+
 fn check_coverage(cap: &Cap, entries: &[Access], scopes: &[&str]) {
-    let ends = entries.iter().take(2).chain(entries.last());
-    let names: Vec<&str> = ends.map(|entry| entry.name.as_str()).chain(["catalog"]).collect();
     let alone: Vec<(&str, Cap)> =
         scopes.iter().map(|scope| (*scope, Cap::from_scopes([*scope].into_iter()))).collect();
     for kind in ["repository", "registry"] {
-        for name in &names {
+        for name in names(entries) {
             for action in ["pull", "push", "delete", "inspect"] {
                 let mut asking = alone.iter().filter(|(_, cap)| cap.covers(kind, name, action));
                 let asked = asking.next();
