@@ -11,7 +11,7 @@ use crate::authenticate::Challenge;
 
 /// A refusal or fault, ready to be rendered.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub struct Failure {
     pub(crate) status: StatusCode,
     code: &'static str,
     message: String,

@@ -11,7 +11,7 @@ mod etag;
 mod extensions;
 mod manifests;
 mod query;
-mod range;
+pub mod range;
 mod referrers;
 mod route;
 mod tags;
@@ -33,9 +33,9 @@ use wharfinger_registry::Registry;
 use wharfinger_types::OperationName;
 
 use authenticate::Credentials;
-use error::Failure;
-pub use route::OPERATIONS;
-use route::Route;
+pub use error::Failure;
+pub use query::Query;
+pub use route::{OPERATIONS, Route};
 
 /// Where the token endpoint is, as in OCIR.
 pub const TOKEN_PATH: &str = "/20180419/docker/token";

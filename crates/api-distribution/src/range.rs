@@ -9,7 +9,7 @@ const MAX_PARTS: usize = 128;
 
 /// Which part of a blob a request wants.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub enum Wanted {
     /// All of it: no range, or one that is to be ignored.
     Whole,
     /// These bytes, in this order; at least one part, none of them empty, none overlapping another.
@@ -21,7 +21,7 @@ pub(crate) enum Wanted {
 /// Reads a `Range` header for a blob of `size` bytes. Parts beyond the end are left out. Other units,
 /// overlapping parts and very many of them are ignored, as the RFC allows: nobody gets more bytes out
 /// of a request than the blob has.
-pub(crate) fn wanted(header: Option<&str>, size: u64) -> Wanted {
+pub fn wanted(header: Option<&str>, size: u64) -> Wanted {
     let Some(spec) = header.and_then(|header| header.trim().strip_prefix("bytes=")) else {
         return Wanted::Whole;
     };
@@ -68,7 +68,7 @@ fn one(spec: &str, size: u64) -> Option<Range<u64>> {
 }
 
 /// Reads the `Content-Range` of an upload chunk, `first-last` with both included.
-pub(crate) fn chunk(header: &str) -> Option<ChunkRange> {
+pub fn chunk(header: &str) -> Option<ChunkRange> {
     let (first, last) = header.trim().split_once('-')?;
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if !is_number(first) || !is_number(last) {

@@ -32,7 +32,7 @@ pub const OPERATIONS: &[&str] = &[
 
 /// What a path names.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Route {
+pub enum Route {
     /// `/v2/`
     Base,
     /// `/v2/_catalog`
@@ -54,18 +54,19 @@ pub(crate) enum Route {
 }
 
 impl Route {
-    pub(crate) fn parse(path: &str) -> Result<Route, Failure> {
-        let path = path.strip_prefix("/v2").unwrap_or(path);
+    /// What a request's path, still percent-encoded, names. The error is the answer to such a request.
+    pub fn parse(path: &str) -> Result<Route, Failure> {
+        let path = path.strip_prefix("/v2").ok_or_else(Failure::no_such_route)?;
         if path.is_empty() || path == "/" {
             return Ok(Route::Base);
         }
-        if path == "/_catalog" {
+        let path = path.strip_prefix('/').ok_or_else(Failure::no_such_route)?;
+        if path == "_catalog" {
             return Ok(Route::Catalog);
         }
-        if path == "/_oci/ext/discover" {
+        if path == "_oci/ext/discover" {
             return Ok(Route::Extensions(None));
         }
-        let path = path.strip_prefix('/').unwrap_or(path);
         // Only the last part may be percent-encoded: some clients write the colon of a digest so.
         let (front, last) = path.rsplit_once('/').ok_or_else(Failure::no_such_route)?;
         let last = percent_decode_str(last).decode_utf8().map_err(|_| Failure::no_such_route())?;
@@ -110,7 +111,7 @@ impl Route {
     }
 
     /// The methods it answers.
-    pub(crate) fn methods(&self) -> &'static str {
+    pub fn methods(&self) -> &'static str {
         match self {
             Route::Base => "GET, HEAD",
             Route::Catalog | Route::Extensions(_) | Route::Tags(_) | Route::Referrers(..) => "GET",
@@ -122,7 +123,7 @@ impl Route {
     }
 
     /// The scope that a token for the request must be asked for.
-    pub(crate) fn scope(&self, method: &Method) -> Option<String> {
+    pub fn scope(&self, method: &Method) -> Option<String> {
         let (image, actions) = match self {
             Route::Base | Route::Extensions(None) => return None,
             Route::Catalog => return Some("registry:catalog:*".to_owned()),
@@ -144,7 +145,7 @@ impl Route {
     }
 
     /// The operation's name, one of [`OPERATIONS`]; `None` if the path does not know the method.
-    pub(crate) fn operation(&self, method: &Method) -> Option<&'static str> {
+    pub fn operation(&self, method: &Method) -> Option<&'static str> {
         let name = match (self, method) {
             (Route::Base, &Method::GET | &Method::HEAD) => "get_base",
             (Route::Catalog, &Method::GET) => "list_catalog",
@@ -204,6 +205,9 @@ mod tests {
     fn what_is_no_route_or_no_name_is_refused() {
         for path in [
             "/v2/x",
+            "/v2_catalog",
+            "/v2ns/app/tags/list",
+            "ns/app/tags/list",
             "/v2/ns/tags/list",
             "/v2/ns/app/tags/other",
             "/v2/ns/APP/tags/list",

@@ -6,7 +6,7 @@
 
 pub mod blobs;
 mod body;
-mod document;
+pub mod document;
 mod error;
 pub mod manifests;
 pub mod referrers;

@@ -46,6 +46,9 @@ const TOOLS: [Tool; 3] = [
 /// Only for its proof.
 pub(crate) const MUTANTS: Tool =
     ("cargo-mutants", "cargo-mutants", "27.1.0", Installer::Cargo, "changes code to see tests fail");
+/// Only for the fuzz targets.
+pub(crate) const FUZZ: Tool =
+    ("cargo-fuzz", "cargo-fuzz", "0.13.2", Installer::Cargo, "builds and runs the fuzz targets");
 
 pub(crate) fn run(workspace: &Workspace, bench: bool) -> Result<()> {
     let _lock = workspace.lock()?;
