@@ -320,6 +320,15 @@ fn only_the_enabler_and_administrators_write_deny_statements() {
 }
 
 #[test]
+fn a_tree_knows_its_root_and_its_paths() {
+    let tree = small_tree();
+    assert_eq!(tree.root_id(), Some(&id("tenancy", "acme")));
+    assert_eq!(tree.path(&id("compartment", "z")).unwrap(), "X:Y:Z");
+    assert_eq!(tree.path(&id("tenancy", "acme")).unwrap(), "tenancy");
+    assert_eq!(tree.path(&id("compartment", "gone")), None);
+}
+
+#[test]
 fn a_tree_that_is_none_is_refused() {
     let compartment = |name: &str, parent: Option<&str>| Compartment {
         id: id("compartment", name),
