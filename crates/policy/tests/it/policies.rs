@@ -56,8 +56,8 @@ fn a_policy_names_no_compartment_above_or_beside_its_own() {
     let refused = [
         ("x", "tenancy", "only policies of the root compartment reach the tenancy"),
         ("x", "compartment W", "expected a compartment in `X`, found `W`"),
-        ("x", "compartment id ocid1.compartment.oc1..w", "attach the policy to a compartment above"),
-        ("x", "compartment id ocid1.tenancy.oc1..acme", "attach the policy to a compartment above"),
+        ("x", "compartment id ocid1.compartment.oc1..w", "attach the policy to a compartment above that one"),
+        ("x", "compartment id ocid1.tenancy.oc1..acme", "attach the policy to a compartment above that one"),
         ("y", "compartment X", "expected a compartment in `Y`, found `X`"),
         ("", "compartment Y", "expected a compartment in `acme`, found `Y`"),
         ("", "compartment acme", "expected a compartment in `acme`, found `acme`"),
@@ -65,12 +65,16 @@ fn a_policy_names_no_compartment_above_or_beside_its_own() {
         ("", "compartment X:Why", "expected a compartment in `X`, found `Why`"),
         ("x", "compartment X:Y", "a path starts below the policy's own compartment"),
         ("gone", "compartment X", "own compartment `ocid1.compartment.oc1..gone` does not exist"),
-        ("", "compartment id ocid1.compartment.oc1..gone", "found `ocid1.compartment.oc1..gone`"),
+        (
+            "",
+            "compartment id ocid1.compartment.oc1..gone",
+            "found `ocid1.compartment.oc1..gone`: attach the policy to a compartment above that one",
+        ),
     ];
     for (at, location, expected) in refused {
         let found = location_error(at, location).unwrap_or_default();
         assert!(found.contains("1:32: error: "), "{at}: {location}: {found}");
-        assert!(found.contains(expected), "{at}: {location}: {found}");
+        assert!(found.ends_with(expected), "{at}: {location}: {found}");
     }
 }
 
@@ -128,6 +132,8 @@ fn names_of_other_tenancies_are_defined_before_their_use() {
             "Endorse group A to manage repos in tenancy Partner",
             "Admit group Their of tenancy Partners to read repos in tenancy",
             "Admit group Theirs of tenancy Partner to read repos in tenancy",
+            "Admit dynamic-group Theirs of tenancy Partner to read repos in tenancy",
+            "Admit any-user of tenancy Partner to read repos in tenancy",
         ],
     );
     let errors: Vec<&String> = found.iter().filter(|text| text.contains(": error: ")).collect();
@@ -138,6 +144,7 @@ fn names_of_other_tenancies_are_defined_before_their_use() {
             "3 1:16: error: expected a new name, found `Partner` again",
             "5 1:22: error: expected a name that a `Define` before gave, found `Partners`; did you mean `Partner`?",
             "5 1:13: error: expected a name that a `Define` before gave, found `Their`; did you mean `Theirs`?",
+            "7 1:21: error: expected a name that a `Define` before gave, found `Theirs`",
         ]
     );
 }
@@ -310,6 +317,15 @@ fn only_the_enabler_and_administrators_write_deny_statements() {
     assert!(may_write(user(), "bob", vec![], &["ALLOW"]));
     assert!(!may_write(user(), "bob", vec![], &["ALLOW", "DENY"]));
     assert!(!may_write(PrincipalKind::Instance, "host", vec![], &["DENY"]));
+}
+
+#[test]
+fn a_tree_knows_its_root_and_its_paths() {
+    let tree = small_tree();
+    assert_eq!(tree.root_id(), Some(&id("tenancy", "acme")));
+    assert_eq!(tree.path(&id("compartment", "z")).unwrap(), "X:Y:Z");
+    assert_eq!(tree.path(&id("tenancy", "acme")).unwrap(), "tenancy");
+    assert_eq!(tree.path(&id("compartment", "gone")), None);
 }
 
 #[test]
