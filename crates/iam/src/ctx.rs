@@ -6,7 +6,7 @@ use wharfinger_audit::Origin;
 use wharfinger_metastore::{Args, FromRow, Statement, Store};
 use wharfinger_types::{Namespace, Permission, Timestamp};
 
-use crate::{Cap, Decision, Error, Iam, Target, Tenancy, decision, tenancies};
+use crate::{Cap, Conditions, Decision, Error, Iam, Target, Tenancy, decision, tenancies};
 
 /// Which door a request came through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub struct Ctx {
     principal: Principal,
     token: Option<TokenBounds>,
     request: Request,
+    /// See `conditions.rs`.
+    pub(crate) conditions: Conditions,
 }
 
 /// What a registry token that was shown leaves of its principal's rights, and until when.
@@ -80,7 +82,7 @@ pub(crate) struct TokenBounds {
 
 impl Ctx {
     pub(crate) fn new(iam: Iam, principal: Principal, token: Option<TokenBounds>, request: Request) -> Ctx {
-        Ctx { iam, principal, token, request }
+        Ctx { iam, principal, token, request, conditions: Conditions::default() }
     }
 
     /// The bounds of the registry token that was shown; `None` if it was another credential or none.

@@ -5,16 +5,24 @@
 //! default. This crate knows no HTTP and no repository content.
 
 mod access;
+pub mod api_keys;
 pub mod auth_tokens;
 mod bootstrap;
+mod capabilities;
+mod conditions;
 mod ctx;
 mod decision;
 mod error;
+mod fields;
 pub mod groups;
+pub mod home;
 mod limits;
+mod listing;
 mod login;
+pub mod memberships;
 mod registry_tokens;
 mod secret;
+mod signatures;
 pub mod tenancies;
 pub mod users;
 
@@ -26,31 +34,44 @@ use wharfinger_types::Namespace;
 
 pub use access::{Access, Cap};
 pub use bootstrap::{Founding, FoundingSettings};
+pub use capabilities::{Capabilities, Capability};
+pub use conditions::Conditions;
 pub use ctx::{Ctx, Listener, Principal, Protected, Request, UserPrincipal};
 pub use decision::{Decision, Target};
-pub use error::{Error, LoginFailure};
+pub use error::{Error, LoginFailure, SignatureFailure};
+pub use fields::FreeformTags;
 pub use limits::Limits;
+pub use listing::{LifecycleState, Listed, Listing, SortBy, SortOrder};
 pub use registry_tokens::{MAX_TOKEN_LIFETIME_SECS, RegistryToken, SERVICE};
 pub use secret::Secret;
 pub use tenancies::Tenancy;
+pub use wharfinger_httpsig::Request as SignedRequest;
 
 /// Every statement of this crate, for the test that prepares them on both engines.
 pub const STATEMENTS: &[&[&Statement]] = &[
+    api_keys::STATEMENTS,
     auth_tokens::STATEMENTS,
     bootstrap::STATEMENTS,
+    conditions::STATEMENTS,
     groups::STATEMENTS,
+    home::STATEMENTS,
     login::STATEMENTS,
+    memberships::STATEMENTS,
     registry_tokens::STATEMENTS,
+    signatures::STATEMENTS,
     tenancies::STATEMENTS,
     users::STATEMENTS,
 ];
 
 /// Every operation of this crate, for the test that each leaves its audit record.
 pub const OPERATIONS: &[&[&Operation]] = &[
+    api_keys::OPERATIONS,
     auth_tokens::OPERATIONS,
     bootstrap::OPERATIONS,
     groups::OPERATIONS,
+    memberships::OPERATIONS,
     registry_tokens::OPERATIONS,
+    signatures::OPERATIONS,
     tenancies::OPERATIONS,
     users::OPERATIONS,
 ];

@@ -17,16 +17,17 @@ statements! {
          FROM tenancy t
          JOIN identity_domain d ON d.tenancy_id = t.id
          JOIN user_account u ON u.domain_id = d.id
-         LEFT JOIN auth_token a ON a.user_id = u.id
+         LEFT JOIN auth_token a ON a.user_id = u.id AND (u.capabilities & 2) <> 0
          WHERE t.namespace = $1 AND d.name = $2 AND u.name = $3";
-    /// The user behind a credential, as it is now.
+    /// The user behind a credential, as it is now. An API key has no hash; `capabilities.rs` has the bits.
     USER_BY_CREDENTIAL =
         "SELECT u.ocid, u.name, u.tenancy_id, u.is_active,
                 EXISTS (SELECT 1 FROM membership m JOIN user_group g ON g.id = m.group_id
                         WHERE m.user_id = u.id AND g.is_administrators) AS is_administrator,
-                a.ocid AS credential, a.hash
-         FROM auth_token a JOIN user_account u ON u.id = a.user_id
-         WHERE a.ocid = $1";
+                c.ocid AS credential, c.hash
+         FROM (SELECT ocid, user_id, hash, 2 AS capability FROM auth_token WHERE ocid = $1
+               UNION ALL SELECT ocid, user_id, NULL, 1 FROM api_key WHERE ocid = $1) c
+         JOIN user_account u ON u.id = c.user_id AND (u.capabilities & c.capability) <> 0";
 }
 
 row! {
@@ -43,7 +44,7 @@ row! {
 }
 
 impl CredentialRow {
-    fn into_active_principal(self, credential: String) -> Result<Principal, Error> {
+    pub(crate) fn into_active_principal(self, credential: String) -> Result<Principal, Error> {
         if !self.is_active {
             return Err(Error::LoginFailed(LoginFailure::Inactive));
         }
@@ -117,7 +118,7 @@ impl Iam {
     }
 
     /// Everybody from the network comes through here, so that nobody gets round the limits.
-    fn admit(
+    pub(crate) fn admit(
         &self,
         principal: Principal,
         token: Option<TokenBounds>,
@@ -128,7 +129,7 @@ impl Iam {
     }
 
     /// A bad credential proves nobody's name, so it counts for the address.
-    fn refuse(&self, error: Error, request: &Request) -> Error {
+    pub(crate) fn refuse(&self, error: Error, request: &Request) -> Error {
         self.0.rates.count_request(&Principal::Anonymous, request.client_address).err().unwrap_or(error)
     }
 
@@ -152,7 +153,8 @@ impl Iam {
         let credential = registry_tokens::refresh_credential(token).ok_or_else(invalid)?;
         let row = self.credential(&credential).await?;
         let row = row.ok_or(Error::LoginFailed(LoginFailure::RevokedCredential))?;
-        registry_tokens::verify_refresh_token(token, row.hash.as_deref().unwrap_or_default())?;
+        // An API key has no hash, and no refresh token stands for one.
+        registry_tokens::verify_refresh_token(token, row.hash.as_deref().ok_or_else(invalid)?)?;
         row.into_active_principal(credential)
     }
 

@@ -12,7 +12,9 @@ pub enum ResourceKind {
     Domain,
     User,
     Group,
+    GroupMembership,
     AuthToken,
+    ApiKey,
     ContainerRepo,
 }
 
@@ -25,7 +27,9 @@ impl ResourceKind {
             ResourceKind::Domain => "domain",
             ResourceKind::User => "user",
             ResourceKind::Group => "group",
+            ResourceKind::GroupMembership => "groupmembership",
             ResourceKind::AuthToken => "credential",
+            ResourceKind::ApiKey => "apikey",
             ResourceKind::ContainerRepo => "containerrepo",
         }
     }

@@ -2,6 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod administration;
+mod api_keys;
+mod directory;
 mod login;
+mod retries;
+mod signatures;
 mod statements;
 mod tokens;
