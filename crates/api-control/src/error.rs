@@ -28,14 +28,14 @@ impl From<Error> for Failure {
             ErrorKind::Unauthenticated => (StatusCode::UNAUTHORIZED, "NotAuthenticated"),
             // Not there and not allowed look alike.
             ErrorKind::NotFound | ErrorKind::Denied => (StatusCode::NOT_FOUND, "NotAuthorizedOrNotFound"),
-            ErrorKind::Conflict if matches!(error, Error::Iam(IamError::NameTaken { .. })) => {
-                (StatusCode::CONFLICT, "NotAuthorizedOrResourceAlreadyExists")
-            }
-            ErrorKind::Conflict => (StatusCode::CONFLICT, "IncorrectState"),
-            ErrorKind::Changed => (StatusCode::PRECONDITION_FAILED, "NoEtagMatch"),
+            ErrorKind::Conflict => conflict(&error),
+            ErrorKind::Precondition => (StatusCode::PRECONDITION_FAILED, "NoEtagMatch"),
             ErrorKind::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
             ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
             ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),
+            _ if matches!(error, Error::Iam(IamError::Missing { .. })) => {
+                (StatusCode::BAD_REQUEST, "MissingParameter")
+            }
             _ => (StatusCode::BAD_REQUEST, "InvalidParameter"),
         };
         let message = match error.kind() {
@@ -49,6 +49,19 @@ impl From<Error> for Failure {
             tracing::error!(error = ?error, "request failed");
         }
         Failure { status, code, message }
+    }
+}
+
+/// Clients repeat what is answered with `IncorrectState` for minutes, so that nothing permanent may be.
+fn conflict(error: &Error) -> (StatusCode, &'static str) {
+    match error {
+        Error::Iam(IamError::NameTaken { .. }) => {
+            (StatusCode::CONFLICT, "NotAuthorizedOrResourceAlreadyExists")
+        }
+        Error::Iam(IamError::LimitExceeded(_)) => (StatusCode::BAD_REQUEST, "LimitExceeded"),
+        Error::Iam(IamError::SignatureUsed) => (StatusCode::CONFLICT, "IncorrectState"),
+        Error::Iam(IamError::RetryTokenInvalidated(_)) => (StatusCode::CONFLICT, "InvalidatedRetryToken"),
+        _ => (StatusCode::CONFLICT, "Conflict"),
     }
 }
 

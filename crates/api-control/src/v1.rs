@@ -14,8 +14,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use wharfinger_iam::auth_tokens::{self, AuthToken};
 use wharfinger_iam::groups::{self, Group};
+use wharfinger_iam::memberships::Membership;
 use wharfinger_iam::users::{self, User};
-use wharfinger_iam::{Ctx, Error as IamError, Founding, Iam, Listener, Tenancy, compartments, tenancies};
+use wharfinger_iam::{Ctx, Error as IamError, Iam, Listener, Listing, Tenancy, compartments, tenancies};
 use wharfinger_registry::repositories::{self, Repository, Visibility};
 use wharfinger_types::{Namespace, OperationName, Page, Permission, RepositoryName, Timestamp};
 
@@ -31,7 +32,7 @@ fn routes() -> [(&'static str, &'static str, Routed); 15] {
     [
         ("list_users", "/api/v1/users", get(list_users)),
         ("create_user", "/api/v1/users", post(create_user)),
-        ("update_user", "/api/v1/users/{user}", patch(update_user)),
+        ("update_user_state", "/api/v1/users/{user}", patch(update_user_state)),
         ("delete_user", "/api/v1/users/{user}", delete(delete_user)),
         ("list_auth_tokens", "/api/v1/users/{user}/auth-tokens", get(list_auth_tokens)),
         ("create_auth_token", "/api/v1/users/{user}/auth-tokens", post(create_auth_token)),
@@ -57,10 +58,11 @@ pub(crate) fn operations() -> Vec<&'static str> {
     routes().into_iter().map(|(operation, ..)| operation).collect()
 }
 
-type Routed = axum::routing::MethodRouter<Iam>;
+/// The methods of a route.
+pub(crate) type Routed = axum::routing::MethodRouter<Iam>;
 
 /// Gives the answers of a route the operation's name, for metric and log.
-fn named(route: Routed, operation: &'static str) -> Routed {
+pub(crate) fn named(route: Routed, operation: &'static str) -> Routed {
     route.layer(middleware::from_fn(move |request: Request, next: Next| async move {
         let mut response = next.run(request).await;
         response.extensions_mut().insert(OperationName(operation));
@@ -116,8 +118,13 @@ fn group_view(group: &Group) -> Value {
     json!({ "id": group.ocid, "name": group.name, "domain": group.domain, "timeCreated": time(group.created_at) })
 }
 
-fn membership_view(group: &Group, user: &User) -> Value {
-    json!({ "groupId": group.ocid, "groupName": group.name, "userId": user.ocid, "userName": user.name })
+fn membership_view(membership: &Membership) -> Value {
+    json!({
+        "groupId": membership.group_ocid,
+        "groupName": membership.group_name,
+        "userId": membership.user_ocid,
+        "userName": membership.user_name,
+    })
 }
 
 fn auth_token_view(token: &AuthToken) -> Value {
@@ -161,11 +168,10 @@ impl PageQuery {
 
 type PageParameters = Result<Query<PageQuery>, QueryRejection>;
 
-/// A page, with the header that leads to the next one when it is full.
-fn page_of(views: Vec<Value>, limit: usize, next: Option<String>) -> Response {
-    let is_full = views.len() >= limit;
+/// A page, with the header that leads to the next one.
+pub(crate) fn page_of(views: Vec<Value>, next: Option<String>) -> Response {
     let mut response = Json(views).into_response();
-    if let Some(next) = next.filter(|_| is_full)
+    if let Some(next) = next
         && let Ok(next) = HeaderValue::from_str(&next)
     {
         response.headers_mut().insert(NEXT_PAGE, next);
@@ -181,26 +187,30 @@ struct NameBody {
 
 async fn create_user(caller: Caller, body: Body<NameBody>) -> Answer {
     let Json(body) = body?;
-    let user = users::create_user(&caller.ctx, &caller.tenancy, &body.name).await?;
+    let user = users::create_user(&caller.ctx, &caller.tenancy, body.name.as_str()).await?;
     Ok(Json(user_view(&user)))
 }
 
 async fn list_users(caller: Caller, page: PageParameters) -> Result<Response, Failure> {
     let page = page?.0.page()?;
-    let users = users::list_users(&caller.ctx, &caller.tenancy, &page).await?;
-    let next = users.last().map(|user| format!("{}/{}", user.domain, user.name));
-    Ok(page_of(users.iter().map(user_view).collect(), page.limit, next))
+    let listing = Listing::by_name(page.limit, page.last);
+    let users = users::list_users(&caller.ctx, &caller.tenancy, &listing).await?;
+    Ok(page_of(users.rows.iter().map(user_view).collect(), users.next_page))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct UpdateUserBody {
+struct UpdateUserStateBody {
     is_active: bool,
 }
 
-async fn update_user(caller: Caller, Path(user): Path<String>, body: Body<UpdateUserBody>) -> Answer {
+async fn update_user_state(
+    caller: Caller,
+    Path(user): Path<String>,
+    body: Body<UpdateUserStateBody>,
+) -> Answer {
     let Json(body) = body?;
-    let user = users::update_user(&caller.ctx, &caller.tenancy, &user, body.is_active).await?;
+    let user = users::update_user_state(&caller.ctx, &caller.tenancy, &user, body.is_active).await?;
     Ok(Json(user_view(&user)))
 }
 
@@ -238,18 +248,18 @@ async fn delete_auth_token(caller: Caller, Path((user, id)): Path<(String, Strin
 
 async fn create_group(caller: Caller, body: Body<NameBody>) -> Answer {
     let Json(body) = body?;
-    let group = groups::create_group(&caller.ctx, &caller.tenancy, &body.name).await?;
+    let group = groups::create_group(&caller.ctx, &caller.tenancy, body.name.as_str()).await?;
     Ok(Json(group_view(&group)))
 }
 
 async fn add_user_to_group(caller: Caller, Path((group, user)): Path<(String, String)>) -> Answer {
-    let (group, user) = groups::add_user_to_group(&caller.ctx, &caller.tenancy, &group, &user).await?;
-    Ok(Json(membership_view(&group, &user)))
+    let membership = groups::add_user_to_group(&caller.ctx, &caller.tenancy, &group, &user).await?;
+    Ok(Json(membership_view(&membership)))
 }
 
 async fn remove_user_from_group(caller: Caller, Path((group, user)): Path<(String, String)>) -> Answer {
-    let (group, user) = groups::remove_user_from_group(&caller.ctx, &caller.tenancy, &group, &user).await?;
-    Ok(Json(with(membership_view(&group, &user), "lifecycleState", "DELETED")))
+    let membership = groups::remove_user_from_group(&caller.ctx, &caller.tenancy, &group, &user).await?;
+    Ok(Json(with(membership_view(&membership), "lifecycleState", "DELETED")))
 }
 
 #[derive(Deserialize)]
@@ -281,10 +291,11 @@ async fn create_repository(caller: Caller, body: Body<CreateRepositoryBody>) -> 
 async fn list_repositories(caller: Caller, page: PageParameters) -> Result<Response, Failure> {
     let page = page?.0.page()?;
     let repositories = repositories::list_repositories(&caller.ctx, &caller.tenancy, &page).await?;
-    let next = repositories.last().map(|repository| repository.name.clone());
+    let is_full = repositories.len() >= page.limit;
+    let next = repositories.last().filter(|_| is_full).map(|repository| repository.name.clone());
     let views =
         repositories.iter().map(|repository| repository_view(&caller.tenancy, repository, "AVAILABLE"));
-    Ok(page_of(views.collect(), page.limit, next))
+    Ok(page_of(views.collect(), next))
 }
 
 #[derive(Deserialize)]
@@ -319,8 +330,11 @@ struct CreateTenancyBody {
     namespace: Option<String>,
 }
 
-async fn create_tenancy(caller: Caller, body: Body<CreateTenancyBody>) -> Result<Json<Founding>, Failure> {
+async fn create_tenancy(caller: Caller, body: Body<CreateTenancyBody>) -> Answer {
     let Json(body) = body?;
     let namespace = body.namespace.map(|namespace| namespace.parse::<Namespace>()).transpose()?;
-    Ok(Json(tenancies::create_tenancy(&caller.ctx, &body.name, namespace).await?))
+    let founding = tenancies::create_tenancy(&caller.ctx, &body.name, namespace).await?;
+    // Texts always serialise.
+    let view = serde_json::to_value(&founding).unwrap_or_default();
+    Ok(Json(with(view, "private_key", founding.private_key.reveal())))
 }

@@ -107,7 +107,7 @@ impl From<Error> for Failure {
             ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
             ErrorKind::Denied => StatusCode::FORBIDDEN,
             ErrorKind::Conflict => StatusCode::CONFLICT,
-            ErrorKind::Changed => StatusCode::PRECONDITION_FAILED,
+            ErrorKind::Precondition => StatusCode::PRECONDITION_FAILED,
             ErrorKind::Invalid => StatusCode::BAD_REQUEST,
             ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ErrorKind::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
@@ -155,9 +155,12 @@ impl From<Error> for Failure {
 
 fn code(error: &Error) -> &'static str {
     match error {
-        Error::Iam(IamError::Unauthenticated | IamError::LoginFailed(_) | IamError::BeyondCap { .. }) => {
-            "UNAUTHORIZED"
-        }
+        Error::Iam(
+            IamError::Unauthenticated
+            | IamError::LoginFailed(_)
+            | IamError::SignatureRefused(_)
+            | IamError::BeyondCap { .. },
+        ) => "UNAUTHORIZED",
         Error::Iam(IamError::Denied { .. }) => "DENIED",
         Error::Iam(IamError::NotFound { .. }) | Error::NotCreatedOnPush(_) => "NAME_UNKNOWN",
         Error::Iam(IamError::Invalid { .. }) => "NAME_INVALID",

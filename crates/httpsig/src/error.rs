@@ -102,6 +102,9 @@ pub enum Error {
     /// The clock that was passed in can't be written as a date.
     #[error("{0} s since 1970 is no date that can be written; correct the clock")]
     Clock(i64),
+    /// No new key could be made.
+    #[error("no key could be made; check the operating system's source of randomness")]
+    Generating,
     /// A private key made no signature.
     #[error("the private key made no signature; check the key")]
     Signing,

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::error::KeyRejected;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::PublicEncryptingKey;
+use aws_lc_rs::rsa::{KeySize, PublicEncryptingKey};
 use aws_lc_rs::signature::{
     KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair,
 };
@@ -39,6 +39,15 @@ impl PublicKey {
         Ok(Self { key, fingerprint })
     }
 
+    /// The key as a `PUBLIC KEY` block (RFC 7468).
+    ///
+    /// # Errors
+    /// [`Error::UnfitKey`].
+    pub fn to_pem(&self) -> Result<String, Error> {
+        let der = self.key.as_der().map_err(|_| Error::UnfitKey("it can't be encoded"))?;
+        Ok(encode_pem("PUBLIC KEY", der.as_ref()))
+    }
+
     /// The key's name in a [`crate::KeyId`].
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
@@ -62,6 +71,24 @@ pub struct PrivateKey {
 }
 
 impl PrivateKey {
+    /// Makes a key of 2048 bits; takes about a tenth of a second.
+    ///
+    /// # Errors
+    /// [`Error::Generating`].
+    pub fn generate() -> Result<Self, Error> {
+        let key = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| Error::Generating)?;
+        Self::new(key)
+    }
+
+    /// The key as a `PRIVATE KEY` block (RFC 7468), not encrypted.
+    ///
+    /// # Errors
+    /// [`Error::UnfitKey`].
+    pub fn to_pem(&self) -> Result<String, Error> {
+        let der: Pkcs8V1Der<'_> = self.key.as_der().map_err(|_| Error::UnfitKey("it can't be encoded"))?;
+        Ok(encode_pem("PRIVATE KEY", der.as_ref()))
+    }
+
     /// Reads the first `PRIVATE KEY` (PKCS#8) or `RSA PRIVATE KEY` (PKCS#1) block of a text.
     ///
     /// # Errors
@@ -77,7 +104,10 @@ impl PrivateKey {
         } else {
             return Err(Error::NoPem("PRIVATE KEY"));
         };
-        let key = key.map_err(unfit)?;
+        Self::new(key.map_err(unfit)?)
+    }
+
+    fn new(key: RsaKeyPair) -> Result<Self, Error> {
         let der = key.public_key().as_der().map_err(|_| Error::UnfitKey("it can't be encoded"))?;
         let public = PublicKey::from_der(der.as_ref())?;
         Ok(Self { key, public })
@@ -114,4 +144,16 @@ fn decode_pem(pem: &str, label: &str) -> Option<Vec<u8>> {
     let (content, _) = rest.split_once(&format!("-----END {label}-----"))?;
     let content: String = content.split_ascii_whitespace().collect();
     STANDARD.decode(content).ok()
+}
+
+fn encode_pem(label: &str, der: &[u8]) -> String {
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    for (index, character) in STANDARD.encode(der).chars().enumerate() {
+        if index > 0 && index.is_multiple_of(64) {
+            pem.push('\n');
+        }
+        pem.push(character);
+    }
+    pem.push_str(&format!("\n-----END {label}-----\n"));
+    pem
 }

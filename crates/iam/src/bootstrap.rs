@@ -2,11 +2,17 @@
 
 use serde::Serialize;
 use wharfinger_audit::Subject;
-use wharfinger_metastore::{operations, statements};
-use wharfinger_types::{Namespace, Ocid};
+use wharfinger_httpsig::PrivateKey;
+use wharfinger_metastore::{Tx, operations, statements};
+use wharfinger_types::{Namespace, Ocid, ResourceKind};
 
-use crate::users::ADMINISTRATOR;
-use crate::{Error, Iam, Request, Secret, registry_tokens, secret, tenancies};
+use crate::users::{ADMINISTRATOR, ADMINISTRATORS};
+use crate::{
+    Capabilities, Error, Iam, Request, Secret, api_keys, auth_tokens, groups, memberships, registry_tokens,
+    secret, tenancies, users,
+};
+
+const NO_TAGS: &str = "{}";
 
 statements! {
     /// Whether anything was founded yet.
@@ -48,6 +54,11 @@ pub struct Founding {
     pub user_id: String,
     /// The administrator's auth token.
     pub auth_token: Secret,
+    /// Fingerprint of the administrator's API signing key.
+    pub fingerprint: String,
+    /// The private half of that key in PEM. Whoever shows a founding says where it is.
+    #[serde(skip)]
+    pub private_key: Secret,
 }
 
 /// Everything that a founding writes, random values included, so that the body may run again.
@@ -66,6 +77,29 @@ pub(crate) struct FoundingSpec {
     pub(crate) auth_token_ocid: String,
     pub(crate) auth_token_hash: Vec<u8>,
     pub(crate) auth_token: Secret,
+    pub(crate) membership_ocid: String,
+    pub(crate) api_key: NewApiKey,
+}
+
+/// The administrator's signing key.
+#[derive(Debug, Clone)]
+pub(crate) struct NewApiKey {
+    ocid: String,
+    fingerprint: String,
+    public_pem: String,
+    private_pem: Secret,
+}
+
+impl NewApiKey {
+    pub(crate) fn new() -> Result<NewApiKey, Error> {
+        let key = PrivateKey::generate().map_err(Error::Key)?;
+        Ok(NewApiKey {
+            ocid: secret::new_ocid(ResourceKind::ApiKey)?.to_string(),
+            fingerprint: key.public_key().fingerprint().to_string(),
+            public_pem: key.public_key().to_pem().map_err(Error::Key)?,
+            private_pem: Secret::new(key.to_pem().map_err(Error::Key)?),
+        })
+    }
 }
 
 impl FoundingSpec {
@@ -77,8 +111,47 @@ impl FoundingSpec {
             username: ADMINISTRATOR.to_owned(),
             user_id: self.user_ocid.clone(),
             auth_token: self.auth_token.clone(),
+            fingerprint: self.api_key.fingerprint.clone(),
+            private_key: self.api_key.private_pem.clone(),
         }
     }
+}
+
+/// Inserts the group of administrators with its first member, and that one's credentials.
+pub(crate) fn found_administrators(
+    tx: &mut Tx,
+    spec: &FoundingSpec,
+    tenancy_id: i64,
+    domain_id: i64,
+    now: i64,
+) -> Result<(), Error> {
+    let group_id: i64 = tx.one(
+        &groups::GROUP_INSERT,
+        &[&spec.group_ocid, &tenancy_id, &domain_id, &ADMINISTRATORS, &"", &true, &NO_TAGS, &now],
+    )?;
+    let (email, capabilities) = (None::<String>, Capabilities::ALL.0);
+    let user_id: i64 = tx.one(
+        &users::USER_INSERT,
+        &[
+            &spec.user_ocid,
+            &tenancy_id,
+            &domain_id,
+            &ADMINISTRATOR,
+            &"",
+            &email,
+            &capabilities,
+            &NO_TAGS,
+            &now,
+        ],
+    )?;
+    tx.run(&memberships::MEMBERSHIP_INSERT, &[&spec.membership_ocid, &group_id, &user_id, &now])?;
+    tx.run(
+        &auth_tokens::AUTH_TOKEN_INSERT,
+        &[&spec.auth_token_ocid, &user_id, &"made with the tenancy", &spec.auth_token_hash, &now],
+    )?;
+    let key = &spec.api_key;
+    tx.run(&api_keys::API_KEY_INSERT, &[&key.ocid, &user_id, &key.fingerprint, &key.public_pem, &now])?;
+    Ok(())
 }
 
 /// Twelve lower-case letters and digits, the shape of Oracle Cloud's own.

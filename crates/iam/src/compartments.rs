@@ -4,7 +4,7 @@ use wharfinger_audit::Subject;
 use wharfinger_metastore::{Tx, operations, row, statements};
 use wharfinger_types::{Ocid, Permission, ResourceKind};
 
-use crate::{Ctx, Error, Protected, Target, Tenancy, rights, secret};
+use crate::{Ctx, Error, Protected, Target, Tenancy, conditions, fields, rights, secret};
 
 statements! {
     COMPARTMENT_BY_OCID =
@@ -93,16 +93,6 @@ pub(crate) fn check_name(field: &'static str, name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// At most 400 characters; may be empty.
-pub(crate) fn check_description(description: &str) -> Result<(), Error> {
-    if description.chars().count() > 400 || description.contains('\0') {
-        let value = description.chars().take(40).collect();
-        let remedy = "use at most 400 characters and no NUL";
-        return Err(Error::Invalid { field: "description", value, remedy });
-    }
-    Ok(())
-}
-
 /// Fails if the compartment was deleted meanwhile. Every body that puts something into one asks this, and
 /// the deletion asks what is in it: serializable transactions can't both go through.
 pub fn require_live(tx: &mut Tx, compartment: &Compartment) -> Result<(), Error> {
@@ -163,12 +153,14 @@ pub async fn create_compartment(
 ) -> Result<Compartment, Error> {
     let parent = ctx.compartment(parent, Permission::CompartmentCreate).await?;
     check_name("name", name)?;
-    check_description(description)?;
+    fields::check_description(description)?;
     let ocid = secret::new_ocid(ResourceKind::Compartment)?.to_string();
     let (name, description) = (name.to_owned(), description.to_owned());
-    let origin = ctx.origin();
-    ctx.store()
+    let (origin, once) = (ctx.origin(), ctx.once());
+    let created = ctx
+        .store()
         .write(&CREATE_COMPARTMENT, move |tx| {
+            once.check(tx)?;
             require_live(tx, &parent)?;
             if depth(tx, parent.id)? >= MAX_DEPTH {
                 return Err(Error::Conflict(format!(
@@ -182,6 +174,7 @@ pub async fn create_compartment(
                 &[&ocid, &parent.tenancy_id, &parent.id, &name, &description, &origin.at.0];
             let id = tx.opt(&COMPARTMENT_INSERT, args)?;
             let id: i64 = id.ok_or_else(|| Error::NameTaken { what: "compartment", name: name.clone() })?;
+            once.note(tx, &ocid)?;
             rights::changed(tx, parent.tenancy_id)?;
             wharfinger_audit::record(tx, parent.tenancy_id, &origin, &Subject::new(&ocid, &name))?;
             Ok(Compartment {
@@ -196,7 +189,13 @@ pub async fn create_compartment(
                 deleted_at: None,
             })
         })
-        .await
+        .await;
+    match created {
+        Err(Error::Repeated { made }) => {
+            ctx.compartment(&made, Permission::CompartmentCreate).await.map_err(conditions::gone_since)
+        }
+        created => created,
+    }
 }
 
 /// How many levels below the root a compartment is.
@@ -250,7 +249,6 @@ pub async fn list_compartments(ctx: &Ctx, parent: &str, subtree: bool) -> Result
 pub async fn update_compartment(
     ctx: &Ctx,
     ocid: &str,
-    expected: Option<i64>,
     name: Option<&str>,
     description: Option<&str>,
 ) -> Result<Compartment, Error> {
@@ -258,12 +256,12 @@ pub async fn update_compartment(
     let name = name.unwrap_or(&old.name).to_owned();
     let description = description.unwrap_or(&old.description).to_owned();
     check_name("name", &name)?;
-    check_description(&description)?;
+    fields::check_description(&description)?;
     if old.parent.is_none() && name != old.name {
         let remedy = "the tenancy's root can't be renamed";
         return Err(Error::Invalid { field: "name", value: name, remedy });
     }
-    Error::unless_expected(expected, old.revision)?;
+    ctx.conditions().check_version(old.revision)?;
     let origin = ctx.origin();
     ctx.store()
         .write(&UPDATE_COMPARTMENT, move |tx| {
@@ -272,7 +270,7 @@ pub async fn update_compartment(
                 return Err(Error::NameTaken { what: "compartment", name: name.clone() });
             }
             if tx.run(&COMPARTMENT_UPDATE, &[&name, &description, &old.id, &old.revision])? == 0 {
-                return Err(Error::Changed);
+                return Err(Error::NoEtagMatch);
             }
             rights::changed(tx, old.tenancy_id)?;
             wharfinger_audit::record(tx, old.tenancy_id, &origin, &Subject::new(&old.ocid, &name))?;
@@ -288,13 +286,13 @@ fn is_taken(tx: &mut Tx, id: i64, name: &str) -> Result<bool, Error> {
 }
 
 /// Deletes a compartment that holds nothing. Its name is free at once: the deleted one gets a suffix.
-pub async fn delete_compartment(ctx: &Ctx, ocid: &str, expected: Option<i64>) -> Result<(), Error> {
+pub async fn delete_compartment(ctx: &Ctx, ocid: &str) -> Result<(), Error> {
     let old = ctx.compartment(ocid, Permission::CompartmentDelete).await?;
     if old.parent.is_none() {
         let remedy = "the tenancy's root can't be deleted";
         return Err(Error::Invalid { field: "compartmentId", value: old.ocid, remedy });
     }
-    Error::unless_expected(expected, old.revision)?;
+    ctx.conditions().check_version(old.revision)?;
     let suffix: String = secret::random::<4>()?.iter().map(|byte| format!("{byte:02x}")).collect();
     let name = format!("{}.{suffix}", old.name.get(..91).unwrap_or(&old.name));
     let origin = ctx.origin();
@@ -304,7 +302,7 @@ pub async fn delete_compartment(ctx: &Ctx, ocid: &str, expected: Option<i64>) ->
                 return Err(Error::Conflict(format!("compartment `{}` still holds {held}", old.name)));
             }
             if tx.run(&COMPARTMENT_DELETE, &[&origin.at.0, &name, &old.id, &old.revision])? == 0 {
-                return Err(Error::Changed);
+                return Err(Error::NoEtagMatch);
             }
             rights::changed(tx, old.tenancy_id)?;
             wharfinger_audit::record(tx, old.tenancy_id, &origin, &Subject::new(&old.ocid, &old.name))?;
@@ -314,12 +312,12 @@ pub async fn delete_compartment(ctx: &Ctx, ocid: &str, expected: Option<i64>) ->
 }
 
 /// Brings a deleted compartment back, under the name it got when it was deleted.
-pub async fn recover_compartment(ctx: &Ctx, ocid: &str, expected: Option<i64>) -> Result<Compartment, Error> {
+pub async fn recover_compartment(ctx: &Ctx, ocid: &str) -> Result<Compartment, Error> {
     let old = ctx.any_compartment(ocid, Permission::CompartmentRecover).await?;
     if old.deleted_at.is_none() || is_gone(&old, ctx.now().0) {
         return Err(not_found(ocid));
     }
-    Error::unless_expected(expected, old.revision)?;
+    ctx.conditions().check_version(old.revision)?;
     let origin = ctx.origin();
     ctx.store()
         .write(&RECOVER_COMPARTMENT, move |tx| {
@@ -328,7 +326,7 @@ pub async fn recover_compartment(ctx: &Ctx, ocid: &str, expected: Option<i64>) -
                 return Err(Error::Conflict("its parent is deleted: recover that first".to_owned()));
             }
             if tx.run(&COMPARTMENT_RECOVER, &[&old.id])? == 0 {
-                return Err(Error::Changed);
+                return Err(Error::NoEtagMatch);
             }
             rights::changed(tx, old.tenancy_id)?;
             wharfinger_audit::record(tx, old.tenancy_id, &origin, &Subject::new(&old.ocid, &old.name))?;

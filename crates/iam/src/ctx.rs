@@ -9,7 +9,7 @@ use wharfinger_types::{Namespace, Permission, Timestamp};
 
 use crate::decision::{self, Decision};
 use crate::rights::Rights;
-use crate::{Cap, Error, Iam, Target, Tenancy, tenancies};
+use crate::{Cap, Conditions, Error, Iam, Target, Tenancy, tenancies};
 
 /// Which door a request came through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +72,8 @@ pub struct Ctx {
     rights: Option<Arc<Rights>>,
     token: Option<TokenBounds>,
     request: Request,
+    /// See `conditions.rs`.
+    pub(crate) conditions: Conditions,
 }
 
 /// What a registry token that was shown leaves of its principal's rights, and until when.
@@ -89,7 +91,7 @@ impl Ctx {
         token: Option<TokenBounds>,
         request: Request,
     ) -> Ctx {
-        Ctx { iam, principal, rights, token, request }
+        Ctx { iam, principal, rights, token, request, conditions: Conditions::default() }
     }
 
     /// The bounds of the registry token that was shown; `None` if it was another credential or none.
@@ -267,9 +269,10 @@ fn inspect(permission: Permission) -> Permission {
         CompartmentInspect | CompartmentCreate | CompartmentUpdate | CompartmentDelete
         | CompartmentRecover => CompartmentInspect,
         PolicyRead | PolicyCreate | PolicyUpdate | PolicyDelete => PolicyRead,
-        UserInspect | UserCreate | UserUpdate | UserDelete | UserRead | UserAuthTokenSet
-        | UserAuthTokenRemove => UserInspect,
-        GroupInspect | GroupCreate | GroupUpdate => GroupInspect,
-        TenancyCreate => TenancyCreate,
+        UserInspect | UserRead | UserCreate | UserUpdate | UserDelete | UserUnblock | UserAuthTokenSet
+        | UserAuthTokenReset | UserAuthTokenRemove | UserApiKeyAdd | UserApiKeyRemove => UserInspect,
+        GroupInspect | GroupCreate | GroupUpdate | GroupDelete => GroupInspect,
+        TenancyInspect | TenancyCreate => TenancyInspect,
+        NamespaceRead => NamespaceRead,
     }
 }

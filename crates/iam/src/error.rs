@@ -31,6 +31,23 @@ pub enum LoginFailure {
     RevokedCredential,
 }
 
+/// What is wrong with a request's signature. For the log only, as with [`LoginFailure`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureFailure {
+    /// There is none, or it is not in order, or not by that key over that request.
+    #[error(transparent)]
+    Form(wharfinger_httpsig::Error),
+    /// It names a session, which there are none of here.
+    #[error("signed with a security token, of which this server issues none")]
+    SecurityToken,
+    /// The tenancy has no such user, the user no such key, or may not use keys.
+    #[error("no such API key, or the user may not use API keys")]
+    UnknownKey,
+    /// The user is switched off.
+    #[error("user is inactive")]
+    Inactive,
+}
+
 /// An error of identity and access.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -42,6 +59,14 @@ pub enum Error {
         "log-in failed: check that the user name is `<namespace>/<user>` or `<namespace>/<domain>/<user>`, that the password is an auth token (not a console password), and that the user is active"
     )]
     LoginFailed(LoginFailure),
+    /// The request is not signed as it must be.
+    #[error(
+        "the request is not signed by an API key of an active user: check tenancy, user, fingerprint and key of the profile, and the clock"
+    )]
+    SignatureRefused(SignatureFailure),
+    /// The signature came with an earlier request. Clients sign anew and try again.
+    #[error("this signature was accepted before: sign the request again")]
+    SignatureUsed,
     /// The principal has no right to it, or it is not there: the two look alike to such a one.
     #[error("{}", denied(*permission, compartment.as_deref()))]
     Denied {
@@ -80,12 +105,30 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// There are as many as may be.
+    #[error("{0}")]
+    LimitExceeded(String),
+    /// The resource was changed since the caller read it.
+    #[error("`if-match` is not the entity tag of the resource as it is now: read it again")]
+    NoEtagMatch,
+    /// Inside a create: it was done before under the same retry token.
+    #[error("`{made}` was made by the same request before")]
+    Repeated {
+        /// OCID of what was made.
+        made: String,
+    },
+    /// The retry token is of no use for this request.
+    #[error("{0}")]
+    RetryTokenInvalidated(String),
     /// The change does not fit the state of the resource.
     #[error("{0}")]
     Conflict(String),
-    /// The resource is not the one that the request was made for any more.
-    #[error("the resource has changed meanwhile: get it again and use its etag")]
-    Changed,
+    /// A field of the request is missing.
+    #[error("`{field}` is missing: give it")]
+    Missing {
+        /// The field's name.
+        field: &'static str,
+    },
     /// A field of the request is wrong.
     #[error("{field} `{value}` is not valid: {remedy}")]
     Invalid {
@@ -108,6 +151,9 @@ pub enum Error {
     /// The operating system gave no random bytes.
     #[error("no randomness from the operating system")]
     Random(#[source] getrandom::Error),
+    /// A signing key could not be made.
+    #[error("making a signing key failed")]
+    Key(#[source] wharfinger_httpsig::Error),
     /// A registry token could not be signed.
     #[error("signing a registry token failed")]
     Signing(#[source] jsonwebtoken::errors::Error),
@@ -117,25 +163,26 @@ pub enum Error {
 }
 
 impl Error {
-    /// [`Error::Changed`] if a revision is expected and it is not the one that is there.
-    pub(crate) fn unless_expected(expected: Option<i64>, revision: i64) -> Result<(), Error> {
-        if expected.is_some_and(|expected| expected != revision) {
-            return Err(Error::Changed);
-        }
-        Ok(())
-    }
-
     /// The class of the error, by which a face chooses the status.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Error::Unauthenticated | Error::LoginFailed(_) => ErrorKind::Unauthenticated,
+            Error::Unauthenticated | Error::LoginFailed(_) | Error::SignatureRefused(_) => {
+                ErrorKind::Unauthenticated
+            }
             Error::Denied { .. } | Error::BeyondCap { .. } => ErrorKind::Denied,
             Error::NotFound { .. } => ErrorKind::NotFound,
-            Error::NameTaken { .. } | Error::Conflict(_) => ErrorKind::Conflict,
-            Error::Invalid { .. } | Error::Statements(_) => ErrorKind::Invalid,
-            Error::Changed => ErrorKind::Changed,
+            Error::NameTaken { .. }
+            | Error::Conflict(_)
+            | Error::LimitExceeded(_)
+            | Error::SignatureUsed
+            | Error::Repeated { .. }
+            | Error::RetryTokenInvalidated(_) => ErrorKind::Conflict,
+            Error::NoEtagMatch => ErrorKind::Precondition,
+            Error::Missing { .. } | Error::Invalid { .. } | Error::Statements(_) => ErrorKind::Invalid,
             Error::TooManyRequests { .. } => ErrorKind::TooManyRequests,
-            Error::Random(_) | Error::Signing(_) | Error::Ocid(_) | Error::Tree(_) => ErrorKind::Internal,
+            Error::Random(_) | Error::Key(_) | Error::Signing(_) | Error::Ocid(_) | Error::Tree(_) => {
+                ErrorKind::Internal
+            }
             Error::Store(error) => store_kind(error),
         }
     }

@@ -1,25 +1,67 @@
-//! Groups and their members.
+//! Groups.
 
 use wharfinger_audit::Subject;
 use wharfinger_metastore::{operations, row, statements};
 use wharfinger_types::{Permission, ResourceKind};
 
-use crate::users::{self, User};
-use crate::{Ctx, Error, Protected, Target, Tenancy, secret};
+use crate::fields::{self, FreeformTags};
+use crate::listing::{self, LifecycleState, Listable, Listed, Listing, Sorted};
+use crate::{Ctx, Error, Protected, Target, Tenancy, conditions, secret, users};
+
+pub use crate::memberships::{add_user_to_group, remove_user_from_group};
 
 statements! {
     GROUP_BY_NAME =
-        "SELECT g.id, g.ocid, g.tenancy_id, d.name AS domain, g.name, g.created_at
-         FROM identity_domain d JOIN user_group g ON g.domain_id = d.id
-         WHERE d.tenancy_id = $1 AND d.name = $2 AND g.name = $3";
+        "SELECT g.id, g.ocid, g.tenancy_id, t.ocid AS compartment, d.name AS domain, g.name, g.description,
+                g.is_administrators, g.freeform_tags, g.version, g.created_at
+         FROM tenancy t JOIN identity_domain d ON d.tenancy_id = t.id JOIN user_group g ON g.domain_id = d.id
+         WHERE t.id = $1 AND d.name = $2 AND g.name = $3";
+    GROUP_BY_OCID =
+        "SELECT g.id, g.ocid, g.tenancy_id, t.ocid AS compartment, d.name AS domain, g.name, g.description,
+                g.is_administrators, g.freeform_tags, g.version, g.created_at
+         FROM user_group g JOIN identity_domain d ON d.id = g.domain_id JOIN tenancy t ON t.id = g.tenancy_id
+         WHERE g.tenancy_id = $1 AND g.ocid = $2";
+    GROUPS_NAMED =
+        "SELECT g.id, g.ocid, g.tenancy_id, t.ocid AS compartment, d.name AS domain, g.name, g.description,
+                g.is_administrators, g.freeform_tags, g.version, g.created_at
+         FROM user_group g JOIN identity_domain d ON d.id = g.domain_id JOIN tenancy t ON t.id = g.tenancy_id
+         WHERE g.tenancy_id = $1 AND g.name = $2 ORDER BY g.ocid";
+    GROUPS_BY_NAME =
+        "SELECT g.id, g.ocid, g.tenancy_id, t.ocid AS compartment, d.name AS domain, g.name, g.description,
+                g.is_administrators, g.freeform_tags, g.version, g.created_at
+         FROM user_group g JOIN identity_domain d ON d.id = g.domain_id JOIN tenancy t ON t.id = g.tenancy_id
+         WHERE g.tenancy_id = $1 AND (g.name, g.ocid) > ($2, $3) ORDER BY g.name, g.ocid LIMIT $4";
+    GROUPS_BY_NAME_DESCENDING =
+        "SELECT g.id, g.ocid, g.tenancy_id, t.ocid AS compartment, d.name AS domain, g.name, g.description,
+                g.is_administrators, g.freeform_tags, g.version, g.created_at
+         FROM user_group g JOIN identity_domain d ON d.id = g.domain_id JOIN tenancy t ON t.id = g.tenancy_id
+         WHERE g.tenancy_id = $1 AND (g.name, g.ocid) < ($2, $3) ORDER BY g.name DESC, g.ocid DESC LIMIT $4";
+    GROUPS_BY_AGE =
+        "SELECT g.id, g.ocid, g.tenancy_id, t.ocid AS compartment, d.name AS domain, g.name, g.description,
+                g.is_administrators, g.freeform_tags, g.version, g.created_at
+         FROM user_group g JOIN identity_domain d ON d.id = g.domain_id JOIN tenancy t ON t.id = g.tenancy_id
+         WHERE g.tenancy_id = $1 AND (g.created_at, g.ocid) > ($2, $3) ORDER BY g.created_at, g.ocid LIMIT $4";
+    GROUPS_BY_AGE_DESCENDING =
+        "SELECT g.id, g.ocid, g.tenancy_id, t.ocid AS compartment, d.name AS domain, g.name, g.description,
+                g.is_administrators, g.freeform_tags, g.version, g.created_at
+         FROM user_group g JOIN identity_domain d ON d.id = g.domain_id JOIN tenancy t ON t.id = g.tenancy_id
+         WHERE g.tenancy_id = $1 AND (g.created_at, g.ocid) < ($2, $3)
+         ORDER BY g.created_at DESC, g.ocid DESC LIMIT $4";
     GROUP_INSERT =
-        "INSERT INTO user_group (ocid, tenancy_id, domain_id, name, is_administrators, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (domain_id, name) DO NOTHING RETURNING id";
-    MEMBERSHIP_INSERT =
-        "INSERT INTO membership (group_id, user_id, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-    MEMBERSHIP_DELETE = "DELETE FROM membership WHERE group_id = $1 AND user_id = $2";
-    MEMBERSHIP_DELETE_BY_USER = "DELETE FROM membership WHERE user_id = $1";
+        "INSERT INTO user_group (ocid, tenancy_id, domain_id, name, description, is_administrators, freeform_tags,
+                                 version, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8) ON CONFLICT (domain_id, name) DO NOTHING RETURNING id";
+    GROUP_SET = "UPDATE user_group SET description = $1, freeform_tags = $2, version = $3 WHERE id = $4";
+    GROUP_DELETE = "DELETE FROM user_group WHERE id = $1";
 }
+
+const SORTED: Sorted = Sorted {
+    name_ascending: &GROUPS_BY_NAME,
+    name_descending: &GROUPS_BY_NAME_DESCENDING,
+    age_ascending: &GROUPS_BY_AGE,
+    age_descending: &GROUPS_BY_AGE_DESCENDING,
+    named: &GROUPS_NAMED,
+};
 
 row! {
     /// A group.
@@ -30,12 +72,28 @@ row! {
         pub ocid: String,
         /// Internal id of the tenancy.
         pub tenancy_id: i64,
+        /// OCID of the tenancy, in whose root compartment groups are.
+        pub compartment: String,
         /// Name of the identity domain.
         pub domain: String,
         /// Name in the domain.
         pub name: String,
+        /// What others wrote about it.
+        pub description: String,
+        /// Whether its members may do all in the tenancy.
+        pub is_administrators: bool,
+        /// A JSON object of texts.
+        pub freeform_tags: String,
+        /// Counts changes; the entity tag.
+        pub version: i64,
         /// Microseconds since the epoch.
         pub created_at: i64,
+    }
+}
+
+impl Group {
+    fn gone(&self) -> Error {
+        Error::NotFound { what: "group", name: self.name.clone() }
     }
 }
 
@@ -45,100 +103,195 @@ impl Protected for Group {
     }
 }
 
+impl Listable for Group {
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn ocid(&self) -> &str {
+        &self.ocid
+    }
+    fn created_at(&self) -> i64 {
+        self.created_at
+    }
+    fn state(&self) -> LifecycleState {
+        LifecycleState::Active
+    }
+}
+
 operations! {
     CREATE_GROUP = create_group { Durable, Serializable, audited };
-    ADD_USER_TO_GROUP = add_user_to_group { Durable, Serializable, audited };
-    REMOVE_USER_FROM_GROUP = remove_user_from_group { Durable, Serializable, audited };
+    UPDATE_GROUP = update_group { Durable, Serializable, audited };
+    DELETE_GROUP = delete_group { Durable, Serializable, audited };
 }
 
-/// Creates a group without members.
-pub async fn create_group(ctx: &Ctx, tenancy: &Tenancy, group: &str) -> Result<Group, Error> {
-    ctx.require(Permission::GroupCreate, &Target::tenancy(tenancy.id))?;
-    let (domain, name) = users::split_name(group);
-    users::check_name("group", name)?;
-    users::check_name("domain", domain)?;
-    let (tenancy_id, domain, name) = (tenancy.id, domain.to_owned(), name.to_owned());
-    let ocid = secret::new_ocid(ResourceKind::Group)?.to_string();
-    let origin = ctx.origin();
-    ctx.store()
-        .write(&CREATE_GROUP, move |tx| {
-            let domain_id: Option<i64> = tx.opt(&users::DOMAIN_BY_NAME, &[&tenancy_id, &domain])?;
-            let domain_id =
-                domain_id.ok_or_else(|| Error::NotFound { what: "domain", name: domain.clone() })?;
-            let id = tx.opt(&GROUP_INSERT, &[&ocid, &tenancy_id, &domain_id, &name, &false, &origin.at.0])?;
-            let id: i64 = id.ok_or_else(|| Error::NameTaken { what: "group", name: name.clone() })?;
-            wharfinger_audit::record(tx, tenancy_id, &origin, &Subject::new(&ocid, &name))?;
-            Ok(Group {
-                id,
-                ocid: ocid.clone(),
-                tenancy_id,
-                domain: domain.clone(),
-                name: name.clone(),
-                created_at: origin.at.0,
-            })
-        })
-        .await
+/// What a new group is made of.
+#[derive(Debug, Default)]
+pub struct NewGroup<'a> {
+    /// `NAME` or `DOMAIN/NAME`.
+    pub name: &'a str,
+    /// May be empty.
+    pub description: &'a str,
+    /// Freeform tags.
+    pub freeform_tags: FreeformTags,
 }
 
-/// Adds a user to a group; one who is in it already stays in it.
-pub async fn add_user_to_group(
+impl<'a, S: AsRef<str> + ?Sized> From<&'a S> for NewGroup<'a> {
+    fn from(name: &'a S) -> NewGroup<'a> {
+        NewGroup { name: name.as_ref(), ..NewGroup::default() }
+    }
+}
+
+/// What to change of a group; the rest stays.
+#[derive(Debug, Default)]
+pub struct GroupChanges {
+    /// A new description.
+    pub description: Option<String>,
+    /// New tags in place of all there are.
+    pub freeform_tags: Option<FreeformTags>,
+}
+
+/// The group of the given name or OCID, with the right asked for.
+pub(crate) async fn find(
     ctx: &Ctx,
     tenancy: &Tenancy,
     group: &str,
-    user: &str,
-) -> Result<(Group, User), Error> {
-    let (group, user) = find_both(ctx, tenancy, group, user).await?;
-    let origin = ctx.origin();
-    ctx.store()
-        .write(&ADD_USER_TO_GROUP, move |tx| {
-            match tx.run(&MEMBERSHIP_INSERT, &[&group.id, &user.id, &origin.at.0]) {
-                // Group or user was deleted since it was looked up.
-                Err(wharfinger_metastore::Error::ForeignKey { .. }) => {
-                    return Err(Error::NotFound {
-                        what: "group or user",
-                        name: format!("{}, {}", group.name, user.name),
-                    });
-                }
-                inserted => inserted?,
-            };
-            let subject = Subject::new(&group.ocid, &group.name).with("user", user.ocid.as_str());
-            wharfinger_audit::record(tx, group.tenancy_id, &origin, &subject)?;
-            Ok((group.clone(), user.clone()))
-        })
-        .await
-}
-
-/// Removes a user from a group, from the user's next request on.
-pub async fn remove_user_from_group(
-    ctx: &Ctx,
-    tenancy: &Tenancy,
-    group: &str,
-    user: &str,
-) -> Result<(Group, User), Error> {
-    let (group, user) = find_both(ctx, tenancy, group, user).await?;
-    let origin = ctx.origin();
-    ctx.store()
-        .write(&REMOVE_USER_FROM_GROUP, move |tx| {
-            if tx.run(&MEMBERSHIP_DELETE, &[&group.id, &user.id])? == 0 {
-                return Err(Error::NotFound {
-                    what: "member",
-                    name: format!("{} of {}", user.name, group.name),
-                });
-            }
-            let subject = Subject::new(&group.ocid, &group.name).with("user", user.ocid.as_str());
-            wharfinger_audit::record(tx, group.tenancy_id, &origin, &subject)?;
-            Ok((group.clone(), user.clone()))
-        })
-        .await
-}
-
-async fn find_both(ctx: &Ctx, tenancy: &Tenancy, group: &str, user: &str) -> Result<(Group, User), Error> {
+    permission: Permission,
+) -> Result<Group, Error> {
+    if users::is_ocid(group) {
+        let ocid = group.replace('\0', "");
+        let args: &[&dyn wharfinger_metastore::Param] = &[&tenancy.id, &ocid];
+        return ctx.lookup(&GROUP_BY_OCID, args, permission, tenancy.id, ("group", &ocid)).await;
+    }
     let (domain, name) = users::split_name(group);
     users::check_name("group", name)?;
     users::check_name("domain", domain)?;
     let args: &[&dyn wharfinger_metastore::Param] = &[&tenancy.id, &domain, &name];
-    let group: Group =
-        ctx.lookup(&GROUP_BY_NAME, args, Permission::GroupUpdate, tenancy.id, ("group", group)).await?;
-    let user = users::find(ctx, tenancy, user, Permission::UserUpdate).await?;
-    Ok((group, user))
+    ctx.lookup(&GROUP_BY_NAME, args, permission, tenancy.id, ("group", group)).await
+}
+
+/// Creates a group without members.
+pub async fn create_group<'a>(
+    ctx: &Ctx,
+    tenancy: &Tenancy,
+    group: impl Into<NewGroup<'a>>,
+) -> Result<Group, Error> {
+    let group = group.into();
+    ctx.require(Permission::GroupCreate, &Target::tenancy(tenancy.id))?;
+    let (domain, name) = users::split_name(group.name);
+    users::check_name("group", name)?;
+    users::check_name("domain", domain)?;
+    fields::check_description(group.description)?;
+    let row = Group {
+        id: 0,
+        ocid: secret::new_ocid(ResourceKind::Group)?.to_string(),
+        tenancy_id: tenancy.id,
+        compartment: tenancy.ocid.clone(),
+        domain: domain.to_owned(),
+        name: name.to_owned(),
+        description: group.description.to_owned(),
+        is_administrators: false,
+        freeform_tags: fields::tags_to_json(&group.freeform_tags)?,
+        version: 1,
+        created_at: ctx.now().0,
+    };
+    let (origin, once) = (ctx.origin(), ctx.once());
+    let created = ctx.store().write(&CREATE_GROUP, move |tx| {
+        once.check(tx)?;
+        let domain_id: Option<i64> = tx.opt(&users::DOMAIN_BY_NAME, &[&row.tenancy_id, &row.domain])?;
+        let domain_id =
+            domain_id.ok_or_else(|| Error::NotFound { what: "domain", name: row.domain.clone() })?;
+        let id: Option<i64> = tx.opt(
+            &GROUP_INSERT,
+            &[
+                &row.ocid,
+                &row.tenancy_id,
+                &domain_id,
+                &row.name,
+                &row.description,
+                &row.is_administrators,
+                &row.freeform_tags,
+                &row.created_at,
+            ],
+        )?;
+        let id = id.ok_or_else(|| Error::NameTaken { what: "group", name: row.name.clone() })?;
+        once.note(tx, &row.ocid)?;
+        wharfinger_audit::record(tx, row.tenancy_id, &origin, &Subject::new(&row.ocid, &row.name))?;
+        Ok(Group { id, ..row.clone() })
+    });
+    match created.await {
+        Err(Error::Repeated { made }) => {
+            find(ctx, tenancy, &made, Permission::GroupCreate).await.map_err(conditions::gone_since)
+        }
+        created => created,
+    }
+}
+
+/// A page of the tenancy's groups.
+pub async fn list_groups(ctx: &Ctx, tenancy: &Tenancy, listing: &Listing) -> Result<Listed<Group>, Error> {
+    ctx.require(Permission::GroupInspect, &Target::tenancy(tenancy.id))?;
+    listing::list(ctx, &SORTED, tenancy.id, listing).await
+}
+
+/// A group.
+pub async fn get_group(ctx: &Ctx, tenancy: &Tenancy, group: &str) -> Result<Group, Error> {
+    find(ctx, tenancy, group, Permission::GroupInspect).await
+}
+
+/// Changes what describes a group.
+pub async fn update_group(
+    ctx: &Ctx,
+    tenancy: &Tenancy,
+    group: &str,
+    changes: GroupChanges,
+) -> Result<Group, Error> {
+    let group = find(ctx, tenancy, group, Permission::GroupUpdate).await?;
+    changes.description.as_deref().map_or(Ok(()), fields::check_description)?;
+    let tags = changes.freeform_tags.as_ref().map(fields::tags_to_json).transpose()?;
+    let (origin, conditions) = (ctx.origin(), ctx.conditions().clone());
+    ctx.store()
+        .write(&UPDATE_GROUP, move |tx| {
+            let current: Option<Group> = tx.opt(&GROUP_BY_OCID, &[&group.tenancy_id, &group.ocid])?;
+            let mut current = current.ok_or_else(|| group.gone())?;
+            conditions.check_version(current.version)?;
+            let mut subject = Subject::new(&group.ocid, &group.name);
+            if let Some(description) = &changes.description {
+                current.description.clone_from(description);
+                subject = subject.with("description", description.as_str());
+            }
+            if let Some(tags) = &tags {
+                current.freeform_tags.clone_from(tags);
+                subject = subject.with("freeformTags", tags.as_str());
+            }
+            current.version += 1;
+            let Group { description, freeform_tags, version, id, .. } = &current;
+            tx.run(&GROUP_SET, &[description, freeform_tags, version, id])?;
+            wharfinger_audit::record(tx, group.tenancy_id, &origin, &subject)?;
+            Ok(current)
+        })
+        .await
+}
+
+/// Deletes a group that has no members.
+pub async fn delete_group(ctx: &Ctx, tenancy: &Tenancy, group: &str) -> Result<Group, Error> {
+    let group = find(ctx, tenancy, group, Permission::GroupDelete).await?;
+    if group.is_administrators {
+        let name = &group.name;
+        return Err(Error::Conflict(format!("group `{name}` is part of every tenancy and can't be deleted")));
+    }
+    let (origin, conditions) = (ctx.origin(), ctx.conditions().clone());
+    ctx.store()
+        .write(&DELETE_GROUP, move |tx| {
+            let current: Option<Group> = tx.opt(&GROUP_BY_OCID, &[&group.tenancy_id, &group.ocid])?;
+            conditions.check_version(current.ok_or_else(|| group.gone())?.version)?;
+            match tx.run(&GROUP_DELETE, &[&group.id]) {
+                Err(wharfinger_metastore::Error::ForeignKey { .. }) => {
+                    let name = &group.name;
+                    return Err(Error::Conflict(format!("group `{name}` has members: remove them first")));
+                }
+                deleted => deleted?,
+            };
+            wharfinger_audit::record(tx, group.tenancy_id, &origin, &Subject::new(&group.ocid, &group.name))?;
+            Ok(group.clone())
+        })
+        .await
 }

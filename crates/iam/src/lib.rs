@@ -5,19 +5,27 @@
 //! default. This crate knows no HTTP and no repository content.
 
 mod access;
+pub mod api_keys;
 pub mod auth_tokens;
 mod bootstrap;
+mod capabilities;
 pub mod compartments;
+mod conditions;
 mod ctx;
 mod decision;
 mod error;
+mod fields;
 pub mod groups;
+pub mod home;
 mod limits;
+mod listing;
 mod login;
+pub mod memberships;
 pub mod policies;
 mod registry_tokens;
 mod rights;
 mod secret;
+mod signatures;
 pub mod tenancies;
 pub mod users;
 
@@ -29,36 +37,49 @@ use wharfinger_types::Namespace;
 
 pub use access::{Access, Cap};
 pub use bootstrap::{Founding, FoundingSettings};
+pub use capabilities::{Capabilities, Capability};
+pub use conditions::Conditions;
 pub use ctx::{Ctx, Listener, Principal, Protected, Request, UserPrincipal};
 pub use decision::Target;
-pub use error::{Error, LoginFailure};
+pub use error::{Error, LoginFailure, SignatureFailure};
+pub use fields::FreeformTags;
 pub use limits::Limits;
+pub use listing::{LifecycleState, Listed, Listing, SortBy, SortOrder};
 pub use registry_tokens::{MAX_TOKEN_LIFETIME_SECS, RegistryToken, SERVICE};
 pub use secret::Secret;
 pub use tenancies::Tenancy;
+pub use wharfinger_httpsig::Request as SignedRequest;
 
 /// Every statement of this crate, for the test that prepares them on both engines.
 pub const STATEMENTS: &[&[&Statement]] = &[
+    api_keys::STATEMENTS,
     auth_tokens::STATEMENTS,
     bootstrap::STATEMENTS,
     compartments::STATEMENTS,
+    conditions::STATEMENTS,
     groups::STATEMENTS,
+    home::STATEMENTS,
     login::STATEMENTS,
+    memberships::STATEMENTS,
     policies::STATEMENTS,
     registry_tokens::STATEMENTS,
     rights::STATEMENTS,
+    signatures::STATEMENTS,
     tenancies::STATEMENTS,
     users::STATEMENTS,
 ];
 
 /// Every operation of this crate, for the test that each leaves its audit record.
 pub const OPERATIONS: &[&[&Operation]] = &[
+    api_keys::OPERATIONS,
     auth_tokens::OPERATIONS,
     bootstrap::OPERATIONS,
     compartments::OPERATIONS,
     groups::OPERATIONS,
+    memberships::OPERATIONS,
     policies::OPERATIONS,
     registry_tokens::OPERATIONS,
+    signatures::OPERATIONS,
     tenancies::OPERATIONS,
     users::OPERATIONS,
 ];

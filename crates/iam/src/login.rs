@@ -22,7 +22,7 @@ statements! {
                 FROM tenancy t
                 JOIN identity_domain d ON d.tenancy_id = t.id
                 JOIN user_account u ON u.domain_id = d.id
-                LEFT JOIN auth_token a ON a.user_id = u.id
+                LEFT JOIN auth_token a ON a.user_id = u.id AND (u.capabilities & 2) <> 0
                 WHERE t.namespace = $1 AND d.name = $2 AND u.name = $3",
         postgres "SELECT u.ocid, u.name, u.tenancy_id, u.is_active, t.rights_version, a.ocid AS credential, a.hash,
                 (SELECT json_agg(json_build_object('id', g.ocid, 'domain', gd.name, 'name', g.name))::text
@@ -31,22 +31,26 @@ statements! {
                 FROM tenancy t
                 JOIN identity_domain d ON d.tenancy_id = t.id
                 JOIN user_account u ON u.domain_id = d.id
-                LEFT JOIN auth_token a ON a.user_id = u.id
+                LEFT JOIN auth_token a ON a.user_id = u.id AND (u.capabilities & 2) <> 0
                 WHERE t.namespace = $1 AND d.name = $2 AND u.name = $3";
-    /// The user behind a credential, as it is now.
+    /// The user behind a credential, as it is now. An API key has no hash; `capabilities.rs` has the bits.
     USER_BY_CREDENTIAL =
-        sqlite "SELECT u.ocid, u.name, u.tenancy_id, u.is_active, t.rights_version, a.ocid AS credential, a.hash,
+        sqlite "SELECT u.ocid, u.name, u.tenancy_id, u.is_active, t.rights_version, c.ocid AS credential, c.hash,
                 (SELECT json_group_array(json_object('id', g.ocid, 'domain', gd.name, 'name', g.name))
                  FROM membership m JOIN user_group g ON g.id = m.group_id
                  JOIN identity_domain gd ON gd.id = g.domain_id WHERE m.user_id = u.id) AS member_of
-                FROM auth_token a JOIN user_account u ON u.id = a.user_id JOIN tenancy t ON t.id = u.tenancy_id
-                WHERE a.ocid = $1",
-        postgres "SELECT u.ocid, u.name, u.tenancy_id, u.is_active, t.rights_version, a.ocid AS credential, a.hash,
+                FROM (SELECT ocid, user_id, hash, 2 AS capability FROM auth_token WHERE ocid = $1
+                      UNION ALL SELECT ocid, user_id, NULL, 1 FROM api_key WHERE ocid = $1) c
+                JOIN user_account u ON u.id = c.user_id AND (u.capabilities & c.capability) <> 0
+                JOIN tenancy t ON t.id = u.tenancy_id",
+        postgres "SELECT u.ocid, u.name, u.tenancy_id, u.is_active, t.rights_version, c.ocid AS credential, c.hash,
                 (SELECT json_agg(json_build_object('id', g.ocid, 'domain', gd.name, 'name', g.name))::text
                  FROM membership m JOIN user_group g ON g.id = m.group_id
                  JOIN identity_domain gd ON gd.id = g.domain_id WHERE m.user_id = u.id) AS member_of
-                FROM auth_token a JOIN user_account u ON u.id = a.user_id JOIN tenancy t ON t.id = u.tenancy_id
-                WHERE a.ocid = $1";
+                FROM (SELECT ocid, user_id, hash, 2 AS capability FROM auth_token WHERE ocid = $1
+                      UNION ALL SELECT ocid, user_id, NULL, 1 FROM api_key WHERE ocid = $1) c
+                JOIN user_account u ON u.id = c.user_id AND (u.capabilities & c.capability) <> 0
+                JOIN tenancy t ON t.id = u.tenancy_id";
 }
 
 row! {
@@ -64,7 +68,7 @@ row! {
 }
 
 impl CredentialRow {
-    fn into_active_principal(self, credential: String) -> Result<(Principal, i64), Error> {
+    pub(crate) fn into_active_principal(self, credential: String) -> Result<Found, Error> {
         if !self.is_active {
             return Err(Error::LoginFailed(LoginFailure::Inactive));
         }
@@ -109,7 +113,7 @@ fn split_username(username: &str) -> Option<(&str, &str, &str)> {
 }
 
 /// Somebody, and the version of the rights in its tenancy.
-type Found = (Principal, i64);
+pub(crate) type Found = (Principal, i64);
 
 /// The user name of a log-in whose password is a registry token, as in OCIR.
 const BEARER_TOKEN: &str = "BEARER_TOKEN";
@@ -156,7 +160,7 @@ impl Iam {
     }
 
     /// Everybody who shows a credential comes through here: counted, and with the rights that hold now.
-    async fn admit(
+    pub(crate) async fn admit(
         &self,
         found: Result<(Found, Option<TokenBounds>), Error>,
         request: Request,
@@ -194,7 +198,8 @@ impl Iam {
         let credential = registry_tokens::refresh_credential(token).ok_or_else(invalid)?;
         let row = self.credential(&credential).await?;
         let row = row.ok_or(Error::LoginFailed(LoginFailure::RevokedCredential))?;
-        registry_tokens::verify_refresh_token(token, row.hash.as_deref().unwrap_or_default())?;
+        // An API key has no hash, and no refresh token stands for one.
+        registry_tokens::verify_refresh_token(token, row.hash.as_deref().ok_or_else(invalid)?)?;
         row.into_active_principal(credential)
     }
 

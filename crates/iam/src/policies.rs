@@ -6,7 +6,7 @@ use wharfinger_policy::{MAX_STATEMENT, Policy as Statements, check_policy};
 use wharfinger_types::{Permission, ResourceKind};
 
 use crate::compartments::{self, Compartment};
-use crate::{Ctx, Error, Protected, Target, rights, secret};
+use crate::{Ctx, Error, Protected, Target, conditions, fields, rights, secret};
 
 statements! {
     POLICY_BY_OCID =
@@ -113,20 +113,29 @@ pub async fn create_policy(
         revision: 0,
     };
     check_text(&policy)?;
-    let origin = ctx.origin();
-    ctx.store()
+    let (origin, once) = (ctx.origin(), ctx.once());
+    let created = ctx
+        .store()
         .write(&CREATE_POLICY, move |tx| {
+            once.check(tx)?;
             compartments::require_live(tx, &compartment)?;
             if tx.one::<i64>(&POLICY_COUNT, &[&policy.tenancy_id])? >= MAX_PER_TENANCY {
                 return Err(Error::Conflict(format!("a tenancy has {MAX_PER_TENANCY} policies at most")));
             }
             let id = insert(tx, &policy, compartment.id)?;
+            once.note(tx, &policy.ocid)?;
             rights::changed(tx, policy.tenancy_id)?;
             let subject = Subject::new(&policy.ocid, &policy.name).with("statements", policy.statements());
             wharfinger_audit::record(tx, policy.tenancy_id, &origin, &subject)?;
             Ok(Policy { id, ..policy.clone() })
         })
-        .await
+        .await;
+    match created {
+        Err(Error::Repeated { made }) => {
+            find(ctx, &made, Permission::PolicyCreate).await.map_err(conditions::gone_since)
+        }
+        created => created,
+    }
 }
 
 /// Inserts the row of a policy.
@@ -185,14 +194,9 @@ pub async fn list_policies(ctx: &Ctx, compartment: &str) -> Result<Vec<Policy>, 
 }
 
 /// Changes a policy, from the next request on.
-pub async fn update_policy(
-    ctx: &Ctx,
-    ocid: &str,
-    expected: Option<i64>,
-    text: PolicyText,
-) -> Result<Policy, Error> {
+pub async fn update_policy(ctx: &Ctx, ocid: &str, text: PolicyText) -> Result<Policy, Error> {
     let old = changeable(find(ctx, ocid, Permission::PolicyUpdate).await?)?;
-    Error::unless_expected(expected, old.revision)?;
+    ctx.conditions().check_version(old.revision)?;
     let mut policy = Policy { revision: old.revision + 1, ..old };
     if let Some(statements) = text.statements {
         let compartment = ctx.compartment(&policy.compartment, Permission::PolicyUpdate).await?;
@@ -210,7 +214,7 @@ pub async fn update_policy(
         .write(&UPDATE_POLICY, move |tx| {
             let Policy { description, statements, version_date, id, revision, .. } = &policy;
             if tx.run(&POLICY_UPDATE, &[description, statements, version_date, id, &(revision - 1)])? == 0 {
-                return Err(Error::Changed);
+                return Err(Error::NoEtagMatch);
             }
             rights::changed(tx, policy.tenancy_id)?;
             let subject = Subject::new(&policy.ocid, &policy.name).with("statements", policy.statements());
@@ -221,14 +225,14 @@ pub async fn update_policy(
 }
 
 /// Deletes a policy. What it gave is gone from the next request on.
-pub async fn delete_policy(ctx: &Ctx, ocid: &str, expected: Option<i64>) -> Result<(), Error> {
+pub async fn delete_policy(ctx: &Ctx, ocid: &str) -> Result<(), Error> {
     let old = changeable(find(ctx, ocid, Permission::PolicyDelete).await?)?;
-    Error::unless_expected(expected, old.revision)?;
+    ctx.conditions().check_version(old.revision)?;
     let origin = ctx.origin();
     ctx.store()
         .write(&DELETE_POLICY, move |tx| {
             if tx.run(&POLICY_DELETE, &[&old.id, &old.revision])? == 0 {
-                return Err(Error::Changed);
+                return Err(Error::NoEtagMatch);
             }
             rights::changed(tx, old.tenancy_id)?;
             wharfinger_audit::record(tx, old.tenancy_id, &origin, &Subject::new(&old.ocid, &old.name))?;
@@ -246,7 +250,7 @@ fn changeable(policy: Policy) -> Result<Policy, Error> {
 }
 
 fn check_text(policy: &Policy) -> Result<(), Error> {
-    compartments::check_description(&policy.description)?;
+    fields::check_description(&policy.description)?;
     let is_date = |date: &str| date.len() <= 40 && date.bytes().all(|byte| byte.is_ascii_graphic());
     match &policy.version_date {
         Some(date) if !is_date(date) => {

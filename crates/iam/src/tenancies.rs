@@ -8,8 +8,8 @@ use wharfinger_types::{Namespace, Ocid, Permission, ResourceKind};
 
 use crate::bootstrap::{Founding, FoundingSpec};
 use crate::registry_tokens::TOKEN_KEY_INSERT;
-use crate::users::{ADMINISTRATOR, ADMINISTRATORS, DEFAULT_DOMAIN};
-use crate::{Ctx, Error, Iam, Target, auth_tokens, bootstrap, groups, policies, secret, users};
+use crate::users::DEFAULT_DOMAIN;
+use crate::{Ctx, Error, Iam, Target, bootstrap, policies, secret, users};
 
 statements! {
     /// A tenancy and its root compartment.
@@ -108,17 +108,7 @@ pub(crate) fn found(tx: &mut Tx, spec: &FoundingSpec, now: i64) -> Result<i64, E
     let (policy, root) = (spec.policy_ocid.clone(), spec.tenancy_ocid.clone());
     policies::insert(tx, &policies::tenant_admin_policy(policy, tenancy_id, root, now), root_id)?;
     let domain_id: i64 = tx.one(&DOMAIN_INSERT, &[&spec.domain_ocid, &tenancy_id, &DEFAULT_DOMAIN, &now])?;
-    let group_id: i64 = tx.one(
-        &groups::GROUP_INSERT,
-        &[&spec.group_ocid, &tenancy_id, &domain_id, &ADMINISTRATORS, &true, &now],
-    )?;
-    let user_id: i64 = tx
-        .one(&users::USER_INSERT, &[&spec.user_ocid, &tenancy_id, &domain_id, &ADMINISTRATOR, &true, &now])?;
-    tx.run(&groups::MEMBERSHIP_INSERT, &[&group_id, &user_id, &now])?;
-    tx.run(
-        &auth_tokens::AUTH_TOKEN_INSERT,
-        &[&spec.auth_token_ocid, &user_id, &"made with the tenancy", &spec.auth_token_hash, &now],
-    )?;
+    bootstrap::found_administrators(tx, spec, tenancy_id, domain_id, now)?;
     Ok(tenancy_id)
 }
 
@@ -191,6 +181,8 @@ impl FoundingSpec {
             auth_token_ocid: secret::new_ocid(ResourceKind::AuthToken)?.to_string(),
             auth_token_hash: secret::hash(&auth_token),
             auth_token: secret::Secret::new(auth_token),
+            membership_ocid: secret::new_ocid(ResourceKind::GroupMembership)?.to_string(),
+            api_key: bootstrap::NewApiKey::new()?,
         })
     }
 }

@@ -1,10 +1,15 @@
 //! Users.
 
 use wharfinger_audit::Subject;
-use wharfinger_metastore::{operations, row, statements};
-use wharfinger_types::{Page, Permission, ResourceKind};
+use wharfinger_metastore::{Operation, operations, row, statements};
+use wharfinger_types::{Permission, ResourceKind};
 
-use crate::{Ctx, Error, Protected, Target, Tenancy, auth_tokens, groups, secret};
+use crate::capabilities::Capabilities;
+use crate::fields::{self, FreeformTags};
+use crate::listing::{self, LifecycleState, Listable, Listed, Listing, Sorted};
+use crate::{
+    Ctx, Error, Principal, Protected, Target, Tenancy, api_keys, auth_tokens, conditions, memberships, secret,
+};
 
 /// The domain that every tenancy has.
 pub const DEFAULT_DOMAIN: &str = "Default";
@@ -15,22 +20,61 @@ pub(crate) const ADMINISTRATOR: &str = "admin";
 
 statements! {
     USER_BY_NAME =
-        "SELECT u.id, u.ocid, u.tenancy_id, d.name AS domain, u.name, u.is_active, u.created_at
-         FROM identity_domain d JOIN user_account u ON u.domain_id = d.id
-         WHERE d.tenancy_id = $1 AND d.name = $2 AND u.name = $3";
-    /// A page of users behind the domain and name given.
-    USERS_AFTER =
-        "SELECT u.id, u.ocid, u.tenancy_id, d.name AS domain, u.name, u.is_active, u.created_at
-         FROM identity_domain d JOIN user_account u ON u.domain_id = d.id
-         WHERE d.tenancy_id = $1 AND (d.name, u.name) > ($2, $3)
-         ORDER BY d.name, u.name LIMIT $4";
+        "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
+                u.is_active, u.capabilities, u.freeform_tags, u.version, u.created_at
+         FROM tenancy t JOIN identity_domain d ON d.tenancy_id = t.id JOIN user_account u ON u.domain_id = d.id
+         WHERE t.id = $1 AND d.name = $2 AND u.name = $3";
+    USER_BY_OCID =
+        "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
+                u.is_active, u.capabilities, u.freeform_tags, u.version, u.created_at
+         FROM user_account u JOIN identity_domain d ON d.id = u.domain_id JOIN tenancy t ON t.id = u.tenancy_id
+         WHERE u.tenancy_id = $1 AND u.ocid = $2";
+    USERS_NAMED =
+        "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
+                u.is_active, u.capabilities, u.freeform_tags, u.version, u.created_at
+         FROM user_account u JOIN identity_domain d ON d.id = u.domain_id JOIN tenancy t ON t.id = u.tenancy_id
+         WHERE u.tenancy_id = $1 AND u.name = $2 ORDER BY u.ocid";
+    USERS_BY_NAME =
+        "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
+                u.is_active, u.capabilities, u.freeform_tags, u.version, u.created_at
+         FROM user_account u JOIN identity_domain d ON d.id = u.domain_id JOIN tenancy t ON t.id = u.tenancy_id
+         WHERE u.tenancy_id = $1 AND (u.name, u.ocid) > ($2, $3) ORDER BY u.name, u.ocid LIMIT $4";
+    USERS_BY_NAME_DESCENDING =
+        "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
+                u.is_active, u.capabilities, u.freeform_tags, u.version, u.created_at
+         FROM user_account u JOIN identity_domain d ON d.id = u.domain_id JOIN tenancy t ON t.id = u.tenancy_id
+         WHERE u.tenancy_id = $1 AND (u.name, u.ocid) < ($2, $3) ORDER BY u.name DESC, u.ocid DESC LIMIT $4";
+    USERS_BY_AGE =
+        "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
+                u.is_active, u.capabilities, u.freeform_tags, u.version, u.created_at
+         FROM user_account u JOIN identity_domain d ON d.id = u.domain_id JOIN tenancy t ON t.id = u.tenancy_id
+         WHERE u.tenancy_id = $1 AND (u.created_at, u.ocid) > ($2, $3) ORDER BY u.created_at, u.ocid LIMIT $4";
+    USERS_BY_AGE_DESCENDING =
+        "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
+                u.is_active, u.capabilities, u.freeform_tags, u.version, u.created_at
+         FROM user_account u JOIN identity_domain d ON d.id = u.domain_id JOIN tenancy t ON t.id = u.tenancy_id
+         WHERE u.tenancy_id = $1 AND (u.created_at, u.ocid) < ($2, $3)
+         ORDER BY u.created_at DESC, u.ocid DESC LIMIT $4";
     DOMAIN_BY_NAME = "SELECT id FROM identity_domain WHERE tenancy_id = $1 AND name = $2";
     USER_INSERT =
-        "INSERT INTO user_account (ocid, tenancy_id, domain_id, name, is_active, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (domain_id, name) DO NOTHING RETURNING id";
-    USER_SET_ACTIVE = "UPDATE user_account SET is_active = $1 WHERE id = $2";
+        "INSERT INTO user_account (ocid, tenancy_id, domain_id, name, description, email, is_active, capabilities,
+                                   freeform_tags, version, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, TRUE, $7, $8, 1, $9)
+         ON CONFLICT (domain_id, name) DO NOTHING RETURNING id";
+    USER_SET =
+        "UPDATE user_account SET description = $1, email = $2, is_active = $3, capabilities = $4, freeform_tags = $5,
+                                 version = $6
+         WHERE id = $7";
     USER_DELETE = "DELETE FROM user_account WHERE id = $1";
 }
+
+const SORTED: Sorted = Sorted {
+    name_ascending: &USERS_BY_NAME,
+    name_descending: &USERS_BY_NAME_DESCENDING,
+    age_ascending: &USERS_BY_AGE,
+    age_descending: &USERS_BY_AGE_DESCENDING,
+    named: &USERS_NAMED,
+};
 
 row! {
     /// A user.
@@ -41,14 +85,41 @@ row! {
         pub ocid: String,
         /// Internal id of the tenancy.
         pub tenancy_id: i64,
+        /// OCID of the tenancy, in whose root compartment users are.
+        pub compartment: String,
         /// Name of the identity domain.
         pub domain: String,
         /// Name in the domain.
         pub name: String,
+        /// What others wrote about it.
+        pub description: String,
+        /// Where mail would go.
+        pub email: Option<String>,
         /// Whether the user may log in.
         pub is_active: bool,
+        capabilities: i64,
+        /// A JSON object of texts.
+        pub freeform_tags: String,
+        /// Counts changes; the entity tag.
+        pub version: i64,
         /// Microseconds since the epoch.
         pub created_at: i64,
+    }
+}
+
+impl User {
+    /// What the user may use.
+    pub fn capabilities(&self) -> Capabilities {
+        Capabilities(self.capabilities)
+    }
+
+    /// Active, or inactive if blocked.
+    pub fn state(&self) -> LifecycleState {
+        if self.is_active { LifecycleState::Active } else { LifecycleState::Inactive }
+    }
+
+    fn gone(&self) -> Error {
+        Error::NotFound { what: "user", name: self.name.clone() }
     }
 }
 
@@ -58,10 +129,57 @@ impl Protected for User {
     }
 }
 
+impl Listable for User {
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn ocid(&self) -> &str {
+        &self.ocid
+    }
+    fn created_at(&self) -> i64 {
+        self.created_at
+    }
+    fn state(&self) -> LifecycleState {
+        User::state(self)
+    }
+}
+
 operations! {
     CREATE_USER = create_user { Durable, Serializable, audited };
     UPDATE_USER = update_user { Durable, Serializable, audited };
+    UPDATE_USER_STATE = update_user_state { Durable, Serializable, audited };
+    UPDATE_USER_CAPABILITIES = update_user_capabilities { Durable, Serializable, audited };
     DELETE_USER = delete_user { Durable, Serializable, audited };
+}
+
+/// What a new user is made of.
+#[derive(Debug, Default)]
+pub struct NewUser<'a> {
+    /// `NAME` or `DOMAIN/NAME`.
+    pub name: &'a str,
+    /// May be empty.
+    pub description: &'a str,
+    /// Where mail would go.
+    pub email: Option<&'a str>,
+    /// Freeform tags.
+    pub freeform_tags: FreeformTags,
+}
+
+impl<'a, S: AsRef<str> + ?Sized> From<&'a S> for NewUser<'a> {
+    fn from(name: &'a S) -> NewUser<'a> {
+        NewUser { name: name.as_ref(), ..NewUser::default() }
+    }
+}
+
+/// What to change of a user; the rest stays.
+#[derive(Debug, Default)]
+pub struct UserChanges {
+    /// A new description.
+    pub description: Option<String>,
+    /// A new address.
+    pub email: Option<String>,
+    /// New tags in place of all there are.
+    pub freeform_tags: Option<FreeformTags>,
 }
 
 /// Splits `NAME` or `DOMAIN/NAME`, the written form of a user or group.
@@ -69,95 +187,239 @@ pub(crate) fn split_name(text: &str) -> (&str, &str) {
     text.split_once('/').unwrap_or((DEFAULT_DOMAIN, text))
 }
 
+/// Whether a user or group is named by its OCID. No name begins so.
+pub(crate) fn is_ocid(text: &str) -> bool {
+    text.starts_with("ocid1.")
+}
+
 /// Letters, digits and `- . _ + @`, up to 100: what Oracle Cloud takes as a user's name.
 pub(crate) fn check_name(field: &'static str, name: &str) -> Result<(), Error> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-._+@".contains(c);
-    if name.is_empty() || name.len() > 100 || !name.chars().all(is_allowed) {
-        let value = name.chars().take(120).collect();
-        let remedy = "use 1 to 100 letters, digits, `-`, `.`, `_`, `+` or `@`";
-        return Err(Error::Invalid { field, value, remedy });
+    if name.is_empty() || name.len() > 100 || !name.chars().all(is_allowed) || is_ocid(name) {
+        let remedy = "use 1 to 100 letters, digits, `-`, `.`, `_`, `+` or `@`, and not `ocid1.` first";
+        return Err(fields::invalid(field, name, remedy));
     }
     Ok(())
 }
 
-/// The user of the given name, with the right asked for.
+/// The user of the given name or OCID, with the right asked for.
 pub(crate) async fn find(
     ctx: &Ctx,
     tenancy: &Tenancy,
     user: &str,
     permission: Permission,
 ) -> Result<User, Error> {
+    if is_ocid(user) {
+        let ocid = user.replace('\0', "");
+        let args: &[&dyn wharfinger_metastore::Param] = &[&tenancy.id, &ocid];
+        return ctx.lookup(&USER_BY_OCID, args, permission, tenancy.id, ("user", &ocid)).await;
+    }
     let (domain, name) = split_name(user);
     check_name("user", name)?;
     check_name("domain", domain)?;
     ctx.lookup(&USER_BY_NAME, &[&tenancy.id, &domain, &name], permission, tenancy.id, ("user", user)).await
 }
 
-/// Creates an active user without credentials.
-pub async fn create_user(ctx: &Ctx, tenancy: &Tenancy, user: &str) -> Result<User, Error> {
-    ctx.require(Permission::UserCreate, &Target::tenancy(tenancy.id))?;
-    let (domain, name) = split_name(user);
-    check_name("user", name)?;
-    check_name("domain", domain)?;
-    let (tenancy_id, domain, name) = (tenancy.id, domain.to_owned(), name.to_owned());
-    let ocid = secret::new_ocid(ResourceKind::User)?.to_string();
-    let origin = ctx.origin();
-    ctx.store()
-        .write(&CREATE_USER, move |tx| {
-            let domain_id: Option<i64> = tx.opt(&DOMAIN_BY_NAME, &[&tenancy_id, &domain])?;
-            let domain_id =
-                domain_id.ok_or_else(|| Error::NotFound { what: "domain", name: domain.clone() })?;
-            let id = tx.opt(&USER_INSERT, &[&ocid, &tenancy_id, &domain_id, &name, &true, &origin.at.0])?;
-            let id: i64 = id.ok_or_else(|| Error::NameTaken { what: "user", name: name.clone() })?;
-            wharfinger_audit::record(tx, tenancy_id, &origin, &Subject::new(&ocid, &name))?;
-            Ok(User {
-                id,
-                ocid: ocid.clone(),
-                tenancy_id,
-                domain: domain.clone(),
-                name: name.clone(),
-                is_active: true,
-                created_at: origin.at.0,
-            })
-        })
-        .await
+/// The user whose credentials are to be handled: oneself, or one on whom the principal has all the rights.
+pub(crate) async fn find_owner<const N: usize>(
+    ctx: &Ctx,
+    tenancy: &Tenancy,
+    user: &str,
+    permission: Permission,
+    further: [Permission; N],
+) -> Result<User, Error> {
+    if let Principal::User(own) = ctx.principal()
+        && own.ocid == user
+        && let Some(user) = ctx.store().opt(&USER_BY_OCID, &[&own.tenancy_id, &user]).await?
+    {
+        return Ok(user);
+    }
+    let user = find(ctx, tenancy, user, permission).await?;
+    for permission in further {
+        ctx.require(permission, &user.target())?;
+    }
+    Ok(user)
 }
 
-/// A page of the tenancy's users, by domain and name; `page.last` is a `DOMAIN/NAME`.
-pub async fn list_users(ctx: &Ctx, tenancy: &Tenancy, page: &Page) -> Result<Vec<User>, Error> {
+/// Creates an active user without credentials.
+pub async fn create_user<'a>(
+    ctx: &Ctx,
+    tenancy: &Tenancy,
+    user: impl Into<NewUser<'a>>,
+) -> Result<User, Error> {
+    let user = user.into();
+    ctx.require(Permission::UserCreate, &Target::tenancy(tenancy.id))?;
+    let (domain, name) = split_name(user.name);
+    check_name("user", name)?;
+    check_name("domain", domain)?;
+    fields::check_description(user.description)?;
+    user.email.map_or(Ok(()), fields::check_email)?;
+    let row = User {
+        id: 0,
+        ocid: secret::new_ocid(ResourceKind::User)?.to_string(),
+        tenancy_id: tenancy.id,
+        compartment: tenancy.ocid.clone(),
+        domain: domain.to_owned(),
+        name: name.to_owned(),
+        description: user.description.to_owned(),
+        email: user.email.map(str::to_owned),
+        is_active: true,
+        capabilities: Capabilities::ALL.0,
+        freeform_tags: fields::tags_to_json(&user.freeform_tags)?,
+        version: 1,
+        created_at: ctx.now().0,
+    };
+    let (origin, once) = (ctx.origin(), ctx.once());
+    let created = ctx.store().write(&CREATE_USER, move |tx| {
+        once.check(tx)?;
+        let domain_id: Option<i64> = tx.opt(&DOMAIN_BY_NAME, &[&row.tenancy_id, &row.domain])?;
+        let domain_id =
+            domain_id.ok_or_else(|| Error::NotFound { what: "domain", name: row.domain.clone() })?;
+        let id: Option<i64> = tx.opt(
+            &USER_INSERT,
+            &[
+                &row.ocid,
+                &row.tenancy_id,
+                &domain_id,
+                &row.name,
+                &row.description,
+                &row.email,
+                &row.capabilities,
+                &row.freeform_tags,
+                &row.created_at,
+            ],
+        )?;
+        let id = id.ok_or_else(|| Error::NameTaken { what: "user", name: row.name.clone() })?;
+        once.note(tx, &row.ocid)?;
+        wharfinger_audit::record(tx, row.tenancy_id, &origin, &Subject::new(&row.ocid, &row.name))?;
+        Ok(User { id, ..row.clone() })
+    });
+    match created.await {
+        Err(Error::Repeated { made }) => {
+            find(ctx, tenancy, &made, Permission::UserCreate).await.map_err(conditions::gone_since)
+        }
+        created => created,
+    }
+}
+
+/// A page of the tenancy's users.
+pub async fn list_users(ctx: &Ctx, tenancy: &Tenancy, listing: &Listing) -> Result<Listed<User>, Error> {
     ctx.require(Permission::UserInspect, &Target::tenancy(tenancy.id))?;
-    let (domain, name) = page.last.as_deref().map_or(("", ""), split_name);
-    let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
-    Ok(ctx.store().all(&USERS_AFTER, &[&tenancy.id, &domain, &name, &limit]).await?)
+    listing::list(ctx, &SORTED, tenancy.id, listing).await
+}
+
+/// A user.
+pub async fn get_user(ctx: &Ctx, tenancy: &Tenancy, user: &str) -> Result<User, Error> {
+    find(ctx, tenancy, user, Permission::UserInspect).await
+}
+
+/// Changes what describes a user.
+pub async fn update_user(
+    ctx: &Ctx,
+    tenancy: &Tenancy,
+    user: &str,
+    changes: UserChanges,
+) -> Result<User, Error> {
+    let user = find(ctx, tenancy, user, Permission::UserUpdate).await?;
+    changes.description.as_deref().map_or(Ok(()), fields::check_description)?;
+    changes.email.as_deref().map_or(Ok(()), fields::check_email)?;
+    let tags = changes.freeform_tags.as_ref().map(fields::tags_to_json).transpose()?;
+    let change = move |user: &mut User, mut subject: Subject| {
+        if let Some(description) = &changes.description {
+            user.description.clone_from(description);
+            subject = subject.with("description", description.as_str());
+        }
+        if let Some(email) = &changes.email {
+            user.email = Some(email.clone());
+            subject = subject.with("email", email.as_str());
+        }
+        if let Some(tags) = &tags {
+            user.freeform_tags.clone_from(tags);
+            subject = subject.with("freeformTags", tags.as_str());
+        }
+        subject
+    };
+    change_user(ctx, &UPDATE_USER, user, change).await
 }
 
 /// Switches a user on or off. An inactive user is refused from its next request on.
-pub async fn update_user(ctx: &Ctx, tenancy: &Tenancy, user: &str, is_active: bool) -> Result<User, Error> {
+pub async fn update_user_state(
+    ctx: &Ctx,
+    tenancy: &Tenancy,
+    user: &str,
+    is_active: bool,
+) -> Result<User, Error> {
     let user = find(ctx, tenancy, user, Permission::UserUpdate).await?;
-    let origin = ctx.origin();
+    if is_active {
+        ctx.require(Permission::UserUnblock, &user.target())?;
+    }
+    let change = move |user: &mut User, subject: Subject| {
+        user.is_active = is_active;
+        subject.with("isActive", is_active)
+    };
+    change_user(ctx, &UPDATE_USER_STATE, user, change).await
+}
+
+/// Switches what a user may use; `change` is handed what is in force.
+pub async fn update_user_capabilities(
+    ctx: &Ctx,
+    tenancy: &Tenancy,
+    user: &str,
+    change: impl Fn(Capabilities) -> Capabilities + Send + 'static,
+) -> Result<User, Error> {
+    let user = find(ctx, tenancy, user, Permission::UserUpdate).await?;
+    let change = move |user: &mut User, subject: Subject| {
+        user.capabilities = change(user.capabilities()).0;
+        subject.with("capabilities", user.capabilities)
+    };
+    change_user(ctx, &UPDATE_USER_CAPABILITIES, user, change).await
+}
+
+async fn change_user(
+    ctx: &Ctx,
+    operation: &'static Operation,
+    user: User,
+    change: impl Fn(&mut User, Subject) -> Subject + Send + 'static,
+) -> Result<User, Error> {
+    let (origin, conditions) = (ctx.origin(), ctx.conditions().clone());
     ctx.store()
-        .write(&UPDATE_USER, move |tx| {
-            if tx.run(&USER_SET_ACTIVE, &[&is_active, &user.id])? == 0 {
-                return Err(Error::NotFound { what: "user", name: user.name.clone() });
-            }
-            let subject = Subject::new(&user.ocid, &user.name).with("isActive", is_active);
+        .write(operation, move |tx| {
+            let current: Option<User> = tx.opt(&USER_BY_OCID, &[&user.tenancy_id, &user.ocid])?;
+            let mut current = current.ok_or_else(|| user.gone())?;
+            conditions.check_version(current.version)?;
+            let subject = change(&mut current, Subject::new(&user.ocid, &user.name));
+            current.version += 1;
+            tx.run(
+                &USER_SET,
+                &[
+                    &current.description,
+                    &current.email,
+                    &current.is_active,
+                    &current.capabilities,
+                    &current.freeform_tags,
+                    &current.version,
+                    &current.id,
+                ],
+            )?;
             wharfinger_audit::record(tx, user.tenancy_id, &origin, &subject)?;
-            Ok(User { is_active, ..user.clone() })
+            Ok(current)
         })
         .await
 }
 
-/// Deletes a user with its memberships and credentials.
+/// Deletes a user with its memberships and credentials, but for the last administrator.
 pub async fn delete_user(ctx: &Ctx, tenancy: &Tenancy, user: &str) -> Result<User, Error> {
     let user = find(ctx, tenancy, user, Permission::UserDelete).await?;
-    let origin = ctx.origin();
+    let (origin, conditions) = (ctx.origin(), ctx.conditions().clone());
     ctx.store()
         .write(&DELETE_USER, move |tx| {
-            tx.run(&groups::MEMBERSHIP_DELETE_BY_USER, &[&user.id])?;
+            let current: Option<User> = tx.opt(&USER_BY_OCID, &[&user.tenancy_id, &user.ocid])?;
+            conditions.check_version(current.ok_or_else(|| user.gone())?.version)?;
+            memberships::keep_an_administrator(tx, &user)?;
+            tx.run(&memberships::MEMBERSHIP_DELETE_BY_USER, &[&user.id])?;
             tx.run(&auth_tokens::AUTH_TOKEN_DELETE_BY_USER, &[&user.id])?;
-            if tx.run(&USER_DELETE, &[&user.id])? == 0 {
-                return Err(Error::NotFound { what: "user", name: user.name.clone() });
-            }
+            tx.run(&api_keys::API_KEY_DELETE_BY_USER, &[&user.id])?;
+            tx.run(&USER_DELETE, &[&user.id])?;
             wharfinger_audit::record(tx, user.tenancy_id, &origin, &Subject::new(&user.ocid, &user.name))?;
             Ok(user.clone())
         })

@@ -35,6 +35,11 @@ impl Page {
     }
 }
 
+/// Path and query of a request as they stood on the wire, which is what a request signature is over. The
+/// server attaches it where it routes by another path than that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestTarget(pub String);
+
 /// The one name of an operation: a face attaches it to its answer, for the metric and the log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OperationName(pub &'static str);

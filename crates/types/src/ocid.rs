@@ -12,8 +12,10 @@ pub enum ResourceKind {
     Domain,
     User,
     Group,
+    GroupMembership,
     AuthToken,
     Policy,
+    ApiKey,
     ContainerRepo,
 }
 
@@ -26,8 +28,10 @@ impl ResourceKind {
             ResourceKind::Domain => "domain",
             ResourceKind::User => "user",
             ResourceKind::Group => "group",
+            ResourceKind::GroupMembership => "groupmembership",
             ResourceKind::AuthToken => "credential",
             ResourceKind::Policy => "policy",
+            ResourceKind::ApiKey => "apikey",
             ResourceKind::ContainerRepo => "containerrepo",
         }
     }

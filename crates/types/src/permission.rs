@@ -41,19 +41,33 @@ permissions! {
     UserUpdate = "USER_UPDATE",
     /// Delete a user.
     UserDelete = "USER_DELETE",
+    /// Let a user in again that was blocked.
+    UserUnblock = "USER_UNBLOCK",
     /// See a user's credentials (never their secrets).
     UserRead = "USER_READ",
     /// Make an auth token for a user.
     UserAuthTokenSet = "USER_AUTHTOKEN_SET",
+    /// Change what a user's auth token is called.
+    UserAuthTokenReset = "USER_AUTHTOKEN_RESET",
     /// Delete a user's auth token.
     UserAuthTokenRemove = "USER_AUTHTOKEN_REMOVE",
-    /// See groups and who is in them.
+    /// Add an API signing key to a user.
+    UserApiKeyAdd = "USER_APIKEY_ADD",
+    /// Delete a user's API signing key.
+    UserApiKeyRemove = "USER_APIKEY_REMOVE",
+    /// See groups.
     GroupInspect = "GROUP_INSPECT",
     /// Create a group.
     GroupCreate = "GROUP_CREATE",
-    /// Change a group's members.
+    /// Change a group and its members.
     GroupUpdate = "GROUP_UPDATE",
-    /// See compartments.
+    /// Delete a group.
+    GroupDelete = "GROUP_DELETE",
+    /// See the tenancy and its regions.
+    TenancyInspect = "TENANCY_INSPECT",
+    /// See where Object Storage would put what names no compartment.
+    NamespaceRead = "OBJECTSTORAGE_NAMESPACE_READ",
+    /// See compartments and what is listed of them, such as availability domains.
     CompartmentInspect = "COMPARTMENT_INSPECT",
     /// Create a compartment.
     CompartmentCreate = "COMPARTMENT_CREATE",

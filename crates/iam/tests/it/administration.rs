@@ -3,38 +3,48 @@
 use std::collections::HashSet;
 
 use tokio::task::JoinSet;
+use wharfinger_iam::groups::GroupChanges;
 use wharfinger_iam::policies::{self, PolicyText};
-use wharfinger_iam::{Cap, Error, Iam, Limits, Request, auth_tokens, compartments, groups, tenancies, users};
+use wharfinger_iam::users::UserChanges;
+use wharfinger_iam::{
+    Cap, Error, Iam, Limits, Listing, Request, api_keys, auth_tokens, compartments, groups, tenancies, users,
+};
 use wharfinger_metastore::{Record, Store};
 use wharfinger_testkit::on_each_engine;
 use wharfinger_testkit::services::{Installation, NOW, found, request};
-use wharfinger_types::Page;
+
+use crate::signatures::public_key;
 
 /// Runs every operation of the crate once.
 async fn run_everything(installation: &Installation) {
     let (local, tenancy) = (&installation.local(), &installation.tenancy);
     users::create_user(local, tenancy, "alice").await.unwrap();
-    users::update_user(local, tenancy, "alice", false).await.unwrap();
+    users::update_user(local, tenancy, "alice", UserChanges::default()).await.unwrap();
+    users::update_user_state(local, tenancy, "alice", false).await.unwrap();
+    users::update_user_capabilities(local, tenancy, "alice", |all| all).await.unwrap();
     groups::create_group(local, tenancy, "Builders").await.unwrap();
+    groups::update_group(local, tenancy, "Builders", GroupChanges::default()).await.unwrap();
     groups::add_user_to_group(local, tenancy, "Builders", "alice").await.unwrap();
     groups::remove_user_from_group(local, tenancy, "Builders", "alice").await.unwrap();
+    groups::delete_group(local, tenancy, "Builders").await.unwrap();
     let (token, _) = auth_tokens::create_auth_token(local, tenancy, "alice", "laptop").await.unwrap();
+    auth_tokens::update_auth_token(local, tenancy, "alice", &token.ocid, Some("desk")).await.unwrap();
     auth_tokens::delete_auth_token(local, tenancy, "alice", &token.ocid).await.unwrap();
+    let key = api_keys::upload_api_key(local, tenancy, "alice", &public_key()).await.unwrap();
+    api_keys::delete_api_key(local, tenancy, "alice", &key.fingerprint).await.unwrap();
     users::delete_user(local, tenancy, "alice").await.unwrap();
     tenancies::create_tenancy(local, "Other", None).await.unwrap();
     let dev = compartments::create_compartment(local, &tenancy.root_ocid, "dev", "").await.unwrap();
-    let dev = compartments::update_compartment(local, &dev.ocid, Some(0), None, Some("For developers"))
-        .await
-        .unwrap();
+    let dev = compartments::update_compartment(local, &dev.ocid, None, Some("For developers")).await.unwrap();
     let text = PolicyText {
         statements: Some(vec!["Allow group Builders to read repos in compartment dev".to_owned()]),
         ..PolicyText::default()
     };
     let policy = policies::create_policy(local, &tenancy.root_ocid, "builders", text.clone()).await.unwrap();
-    policies::update_policy(local, &policy.ocid, Some(0), text).await.unwrap();
-    policies::delete_policy(local, &policy.ocid, Some(1)).await.unwrap();
-    compartments::delete_compartment(local, &dev.ocid, Some(1)).await.unwrap();
-    compartments::recover_compartment(local, &dev.ocid, Some(2)).await.unwrap();
+    policies::update_policy(local, &policy.ocid, text).await.unwrap();
+    policies::delete_policy(local, &policy.ocid).await.unwrap();
+    compartments::delete_compartment(local, &dev.ocid).await.unwrap();
+    compartments::recover_compartment(local, &dev.ocid).await.unwrap();
     let much_later =
         installation.iam.local_administrator(Request { now: NOW.plus_seconds(31 * 86_400), ..request() });
     installation.iam.issue_registry_token(&much_later, Cap::None).await.unwrap();
@@ -129,10 +139,12 @@ on_each_engine! {
         let mut seen = Vec::new();
         let mut last = None;
         loop {
-            let page = users::list_users(&local, tenancy, &Page { limit: 2, last }).await.unwrap();
-            let Some(user) = page.last() else { break };
-            last = Some(format!("{}/{}", user.domain, user.name));
-            seen.extend(page.iter().map(|user| user.name.clone()));
+            let page = users::list_users(&local, tenancy, &Listing::by_name(2, last)).await.unwrap();
+            seen.extend(page.rows.iter().map(|user| user.name.clone()));
+            last = page.next_page;
+            if last.is_none() {
+                break;
+            }
         }
         assert_eq!(seen, ["Zoe", "admin", "alice", "bob"]);
     }

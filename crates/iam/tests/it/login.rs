@@ -46,7 +46,7 @@ on_each_engine! {
         assert_eq!(cause(&installation, "acme/\0", &secret).await, LoginFailure::UnknownUser);
         assert_eq!(cause(&installation, "acme/bare", "").await, LoginFailure::NoAuthToken);
         assert_eq!(cause(&installation, "acme/alice", "wrong").await, LoginFailure::WrongPassword);
-        users::update_user(&installation.local(), &installation.tenancy, "alice", false).await.unwrap();
+        users::update_user_state(&installation.local(), &installation.tenancy, "alice", false).await.unwrap();
         assert_eq!(cause(&installation, "acme/alice", &secret).await, LoginFailure::Inactive);
         let texts = [LoginFailure::UnknownUser, LoginFailure::WrongPassword, LoginFailure::Inactive];
         let texts: std::collections::HashSet<_> = texts.map(|cause| Error::LoginFailed(cause).to_string()).into();
@@ -82,9 +82,9 @@ on_each_engine! {
         let expired = installation.iam.bearer(later, token.reveal()).await;
         assert!(matches!(expired, Err(Error::LoginFailed(LoginFailure::ExpiredToken))));
 
-        users::update_user(&local, tenancy, "alice", false).await.unwrap();
+        users::update_user_state(&local, tenancy, "alice", false).await.unwrap();
         assert_eq!(bearer_cause(&installation, token.reveal()).await, LoginFailure::Inactive);
-        users::update_user(&local, tenancy, "alice", true).await.unwrap();
+        users::update_user_state(&local, tenancy, "alice", true).await.unwrap();
         installation.iam.bearer(request(), token.reveal()).await.unwrap();
 
         let tokens = auth_tokens::list_auth_tokens(&local, tenancy, "alice").await.unwrap();

@@ -2,7 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod administration;
+mod api_keys;
+mod directory;
 mod login;
+mod retries;
 mod rights;
+mod signatures;
 mod statements;
 mod tokens;

@@ -2,7 +2,7 @@
 
 use tokio::task::JoinSet;
 use wharfinger_iam::policies::{self, Policy, PolicyText};
-use wharfinger_iam::{Ctx, Error, Target, compartments, groups};
+use wharfinger_iam::{Conditions, Ctx, Error, Target, compartments, groups, memberships};
 use wharfinger_metastore::Store;
 use wharfinger_testkit::on_each_engine;
 use wharfinger_testkit::services::{Installation, found, request};
@@ -27,7 +27,7 @@ async fn compartment(installation: &Installation, parent: &str, name: &str) -> S
 async fn builder(installation: &Installation) -> String {
     let secret = installation.add_user("alice").await;
     groups::create_group(&installation.local(), &installation.tenancy, "Builders").await.unwrap();
-    groups::add_user_to_group(&installation.local(), &installation.tenancy, "Builders", "alice")
+    memberships::add_user_to_group(&installation.local(), &installation.tenancy, "Builders", "alice")
         .await
         .unwrap();
     secret
@@ -70,14 +70,14 @@ on_each_engine! {
             statements: Some(vec!["Allow group Builders to read repos in compartment prod".to_owned()]),
             ..PolicyText::default()
         };
-        policies::update_policy(&installation.local(), &given.ocid, None, text).await.unwrap();
+        policies::update_policy(&installation.local(), &given.ocid, text).await.unwrap();
         let ctx = login().await;
         assert!(!reads(&ctx, &dev) && reads(&ctx, &prod));
 
         // A renamed compartment is not the one that the statement names.
-        compartments::update_compartment(&installation.local(), &prod, None, Some("live"), None).await.unwrap();
+        compartments::update_compartment(&installation.local(), &prod, Some("live"), None).await.unwrap();
         assert!(!reads(&login().await, &prod));
-        policies::delete_policy(&installation.local(), &given.ocid, None).await.unwrap();
+        policies::delete_policy(&installation.local(), &given.ocid).await.unwrap();
         assert!(!reads(&login().await, &prod));
     }
 
@@ -131,9 +131,9 @@ on_each_engine! {
         let admin = installation.administrator().await;
         let own = policies::list_policies(&admin, &root).await.unwrap().remove(0);
         assert!(own.is_default);
-        let deleted = policies::delete_policy(&admin, &own.ocid, None).await;
+        let deleted = policies::delete_policy(&admin, &own.ocid).await;
         assert!(matches!(deleted, Err(Error::Invalid { field: "policyId", .. })), "{deleted:?}");
-        let updated = policies::update_policy(&admin, &own.ocid, None, PolicyText::default()).await;
+        let updated = policies::update_policy(&admin, &own.ocid, PolicyText::default()).await;
         assert!(matches!(updated, Err(Error::Invalid { field: "policyId", .. })), "{updated:?}");
         let taken = policy(&installation, &root, "other", &["Allow any-user to read repos in tenancy"]).await.unwrap();
         let again = policy(&installation, &root, &taken.name, &["Allow any-user to read repos in tenancy"]).await;
@@ -157,9 +157,9 @@ on_each_engine! {
         }
         assert!(compartments::create_compartment(&alice, &root, "mine", "").await.is_err());
         // What came after a request came in, it has no rights on.
-        assert!(compartments::delete_compartment(&alice, &team.ocid, None).await.is_err());
+        assert!(compartments::delete_compartment(&alice, &team.ocid).await.is_err());
         let alice = installation.iam.login(request(), "acme/alice", &secret).await.unwrap();
-        compartments::delete_compartment(&alice, &team.ocid, None).await.unwrap();
+        compartments::delete_compartment(&alice, &team.ocid).await.unwrap();
         assert!(compartments::list_compartments(&alice, &root, false).await.is_err());
     }
 
@@ -190,22 +190,25 @@ on_each_engine! {
         let root = installation.tenancy.root_ocid.clone();
         let dev = compartment(&installation, &root, "dev").await;
         let team = compartment(&installation, &dev, "team").await;
-        let full = compartments::delete_compartment(&local, &dev, None).await;
+        let full = compartments::delete_compartment(&local, &dev).await;
         assert!(matches!(&full, Err(Error::Conflict(held)) if held.contains("team")), "{full:?}");
-        let stale = compartments::delete_compartment(&local, &team, Some(7)).await;
-        assert!(matches!(stale, Err(Error::Changed)), "{stale:?}");
-        compartments::delete_compartment(&local, &team, Some(0)).await.unwrap();
-        compartments::delete_compartment(&local, &dev, None).await.unwrap();
+        let expecting = |version: &str| {
+            installation.local().under(Conditions::new(Some(version), None, "", b"").unwrap())
+        };
+        let stale = compartments::delete_compartment(&expecting("7"), &team).await;
+        assert!(matches!(stale, Err(Error::NoEtagMatch)), "{stale:?}");
+        compartments::delete_compartment(&expecting("0"), &team).await.unwrap();
+        compartments::delete_compartment(&local, &dev).await.unwrap();
         let gone = compartments::get_compartment(&local, &dev).await.unwrap();
         assert!(gone.deleted_at.is_some() && gone.name.starts_with("dev."), "{gone:?}");
         let again = compartment(&installation, &root, "dev").await;
         assert_ne!(again, dev);
         assert!(compartments::create_compartment(&local, &dev, "in", "").await.is_err());
-        let orphan = compartments::recover_compartment(&local, &team, None).await;
+        let orphan = compartments::recover_compartment(&local, &team).await;
         assert!(matches!(orphan, Err(Error::Conflict(_))), "{orphan:?}");
-        let back = compartments::recover_compartment(&local, &dev, None).await.unwrap();
+        let back = compartments::recover_compartment(&local, &dev).await.unwrap();
         assert_eq!(back.name, gone.name);
-        compartments::recover_compartment(&local, &team, None).await.unwrap();
+        compartments::recover_compartment(&local, &team).await.unwrap();
     }
 
     async fn of_fifty_compartments_of_one_name_one_is_made(store: Store) {

@@ -85,9 +85,9 @@ on_each_engine! {
         let issued = iam.issue_registry_token(&again, Cap::None).await.unwrap();
         assert_eq!(issued.expires_in_secs, 3600);
 
-        users::update_user(&local, tenancy, "alice", false).await.unwrap();
+        users::update_user_state(&local, tenancy, "alice", false).await.unwrap();
         assert_eq!(failure(iam.refresh(request(), &refresh).await), LoginFailure::Inactive);
-        users::update_user(&local, tenancy, "alice", true).await.unwrap();
+        users::update_user_state(&local, tenancy, "alice", true).await.unwrap();
         iam.refresh(request(), &refresh).await.unwrap();
         let tokens = auth_tokens::list_auth_tokens(&local, tenancy, "alice").await.unwrap();
         auth_tokens::delete_auth_token(&local, tenancy, "alice", &tokens[0].ocid).await.unwrap();

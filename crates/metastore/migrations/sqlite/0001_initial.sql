@@ -59,17 +59,25 @@ CREATE TABLE identity_domain (
     UNIQUE (tenancy_id, name)
 ) STRICT;
 
+-- Capabilities are a sum of the bits in iam/src/capabilities.rs; freeform tags a JSON object of texts. The
+-- version counts changes: it is the entity tag.
 CREATE TABLE user_account (
     id INTEGER PRIMARY KEY,
     ocid TEXT NOT NULL UNIQUE,
     tenancy_id INTEGER NOT NULL REFERENCES tenancy (id) ON DELETE RESTRICT,
     domain_id INTEGER NOT NULL REFERENCES identity_domain (id) ON DELETE RESTRICT,
     name TEXT NOT NULL,
+    description TEXT NOT NULL,
+    email TEXT,
     is_active INTEGER NOT NULL,
+    capabilities INTEGER NOT NULL,
+    freeform_tags TEXT NOT NULL,
+    version INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     UNIQUE (domain_id, name)
 ) STRICT;
-CREATE INDEX user_account_by_tenancy ON user_account (tenancy_id, name);
+CREATE INDEX user_account_by_name ON user_account (tenancy_id, name, ocid);
+CREATE INDEX user_account_by_age ON user_account (tenancy_id, created_at, ocid);
 
 CREATE TABLE user_group (
     id INTEGER PRIMARY KEY,
@@ -77,19 +85,25 @@ CREATE TABLE user_group (
     tenancy_id INTEGER NOT NULL REFERENCES tenancy (id) ON DELETE RESTRICT,
     domain_id INTEGER NOT NULL REFERENCES identity_domain (id) ON DELETE RESTRICT,
     name TEXT NOT NULL,
+    description TEXT NOT NULL,
     is_administrators INTEGER NOT NULL,
+    freeform_tags TEXT NOT NULL,
+    version INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     UNIQUE (domain_id, name)
 ) STRICT;
+CREATE INDEX user_group_by_name ON user_group (tenancy_id, name, ocid);
+CREATE INDEX user_group_by_age ON user_group (tenancy_id, created_at, ocid);
 CREATE UNIQUE INDEX user_group_administrators ON user_group (tenancy_id) WHERE is_administrators;
 
 CREATE TABLE membership (
+    ocid TEXT NOT NULL UNIQUE,
     group_id INTEGER NOT NULL REFERENCES user_group (id) ON DELETE RESTRICT,
     user_id INTEGER NOT NULL REFERENCES user_account (id) ON DELETE RESTRICT,
     created_at INTEGER NOT NULL,
     PRIMARY KEY (user_id, group_id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX membership_by_group ON membership (group_id);
+CREATE INDEX membership_by_group ON membership (group_id, ocid);
 
 -- The hash is SHA-256 of a random secret; the secret itself is shown once and never stored.
 CREATE TABLE auth_token (
@@ -98,9 +112,40 @@ CREATE TABLE auth_token (
     user_id INTEGER NOT NULL REFERENCES user_account (id) ON DELETE RESTRICT,
     description TEXT NOT NULL,
     hash BLOB NOT NULL,
+    version INTEGER NOT NULL,
     created_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX auth_token_by_user ON auth_token (user_id);
+
+-- Public keys whose private halves sign requests.
+CREATE TABLE api_key (
+    id INTEGER PRIMARY KEY,
+    ocid TEXT NOT NULL UNIQUE,
+    user_id INTEGER NOT NULL REFERENCES user_account (id) ON DELETE RESTRICT,
+    fingerprint TEXT NOT NULL,
+    pem TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    UNIQUE (user_id, fingerprint)
+) STRICT;
+
+-- A signature of a write is accepted once. The hash is SHA-256 of the signature.
+CREATE TABLE accepted_signature (
+    hash BLOB PRIMARY KEY,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX accepted_signature_by_expiry ON accepted_signature (expires_at);
+
+-- What a create with a retry token made, so that the same request again makes nothing more.
+CREATE TABLE retry_token (
+    principal TEXT NOT NULL,
+    token TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    request_hash BLOB NOT NULL,
+    made TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    PRIMARY KEY (principal, token, operation)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX retry_token_by_expiry ON retry_token (expires_at);
 
 CREATE TABLE token_key (
     kid TEXT PRIMARY KEY,
