@@ -15,6 +15,7 @@ mod full_disk;
 mod hang_up;
 mod kill;
 mod manifests;
+mod oci;
 mod races;
 mod rights;
 mod signatures;
