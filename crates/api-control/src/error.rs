@@ -3,6 +3,7 @@
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
+use http_body_util::LengthLimitError;
 use serde_json::json;
 use wharfinger_iam::Error as IamError;
 use wharfinger_registry::Error;
@@ -19,6 +20,42 @@ pub(crate) struct Failure {
 impl Failure {
     fn invalid(message: String) -> Failure {
         Failure { status: StatusCode::BAD_REQUEST, code: "InvalidParameter", message }
+    }
+
+    pub(crate) fn no_such_path() -> Failure {
+        let message = "there is no such path here: check the endpoint and the service".to_owned();
+        Failure { status: StatusCode::NOT_FOUND, code: "NotFound", message }
+    }
+
+    pub(crate) fn method_not_allowed() -> Failure {
+        let message = "the path does not have this method here".to_owned();
+        Failure { status: StatusCode::METHOD_NOT_ALLOWED, code: "MethodNotAllowed", message }
+    }
+
+    pub(crate) fn no_such_namespace(namespace: &str) -> Failure {
+        let namespace: String = namespace.chars().take(255).collect();
+        let message = format!("namespace `{namespace}` is not that of your tenancy, or you may not see it");
+        Failure { status: StatusCode::NOT_FOUND, code: "NamespaceNotFound", message }
+    }
+
+    /// A body that is longer than it may be, or that broke off.
+    pub(crate) fn body(error: &axum::Error) -> Failure {
+        let is_too_long = |error: &(dyn std::error::Error + 'static)| error.is::<LengthLimitError>();
+        if std::error::Error::source(error).is_some_and(is_too_long) {
+            let message = "the body is longer than 256 KiB: send less".to_owned();
+            return Failure { status: StatusCode::PAYLOAD_TOO_LARGE, code: "PayloadTooLarge", message };
+        }
+        Failure {
+            status: StatusCode::BAD_REQUEST,
+            code: "CannotParseRequest",
+            message: format!("the body can't be read to its end: {error}"),
+        }
+    }
+
+    /// A body that is no JSON, or not of the form that the operation takes.
+    pub(crate) fn json(error: &serde_json::Error) -> Failure {
+        let code = if error.is_data() { "InvalidParameter" } else { "CannotParseRequest" };
+        Failure { status: StatusCode::BAD_REQUEST, code, message: format!("the body is not right: {error}") }
     }
 }
 

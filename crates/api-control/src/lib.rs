@@ -1,15 +1,17 @@
-//! The control plane's faces. For now `/api/v1/`, our own REST, which the commands speak over the
-//! control socket. Translates only: parse, one service call, render.
+//! The control plane's faces: Oracle Cloud's REST for its command line and SDKs, and `/api/v1/`, our own, which
+//! the commands speak over the control socket. Translates only: parse, one service call, render.
 
 mod error;
+mod oracle;
 mod v1;
 
 use axum::Router;
 use wharfinger_iam::Iam;
 
-/// The routes. Requests must carry [`wharfinger_iam::Request`] as an extension.
+/// The routes, and the answer to every path that nobody serves. Requests must carry
+/// [`wharfinger_iam::Request`] as an extension, and [`wharfinger_types::RequestTarget`] if their path was changed.
 pub fn router(iam: Iam) -> Router {
-    v1::router(iam)
+    v1::router(iam.clone()).merge(oracle::router(iam))
 }
 
 /// The names of all operations, for tests that try each of them.

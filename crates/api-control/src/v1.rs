@@ -88,12 +88,17 @@ impl FromRequestParts<Iam> for Caller {
         let request = parts.extensions.get::<wharfinger_iam::Request>().cloned();
         let request = request.filter(|request| request.listener == Listener::ControlSocket);
         let ctx = iam.local_administrator(request.ok_or(IamError::Unauthenticated)?);
-        let Query(query): Query<TenancyQuery> = parts.extract().await?;
-        let tenancy = match query.tenancy {
-            Some(namespace) => ctx.tenancy(&namespace.parse::<Namespace>()?, Permission::UserInspect).await?,
-            None => tenancies::first(iam).await?,
-        };
+        let tenancy = named_tenancy(&ctx, parts).await?;
         Ok(Caller { ctx, tenancy })
+    }
+}
+
+/// The tenancy that the local administrator names with `?tenancy=`, else the first.
+pub(crate) async fn named_tenancy(ctx: &Ctx, parts: &mut Parts) -> Result<Tenancy, Failure> {
+    let Query(query): Query<TenancyQuery> = parts.extract().await?;
+    match query.tenancy {
+        Some(namespace) => Ok(ctx.tenancy(&namespace.parse::<Namespace>()?, Permission::UserInspect).await?),
+        None => Ok(tenancies::first(ctx.iam()).await?),
     }
 }
 
@@ -144,7 +149,8 @@ fn repository_view(tenancy: &Tenancy, repository: &Repository, state: &str) -> V
     })
 }
 
-fn with(mut view: Value, field: &str, value: impl Into<Value>) -> Value {
+/// A view with one more field.
+pub(crate) fn with(mut view: Value, field: &str, value: impl Into<Value>) -> Value {
     if let Some(fields) = view.as_object_mut() {
         fields.insert(field.to_owned(), value.into());
     }

@@ -4,7 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::request::Parts;
 use http::{StatusCode, header};
-use wharfinger_iam::{Ctx, Iam, Listener, SERVICE};
+use wharfinger_iam::{Ctx, Iam, Listener, SERVICE, SignedRequest};
+use wharfinger_types::RequestTarget;
 
 use crate::error::Failure;
 use crate::{BaseUrl, TOKEN_PATH};
@@ -18,6 +19,8 @@ pub(crate) enum Credentials {
     Basic(String, String),
     /// A registry token.
     Bearer(String),
+    /// A signature with an API key, as Oracle Cloud's clients make it.
+    Signature,
 }
 
 /// Reads the `Authorization` header. Two of them are refused: which one counts would be a guess.
@@ -41,6 +44,9 @@ pub(crate) fn credentials(parts: &Parts) -> Result<Credentials, Failure> {
     let rest = rest.trim();
     if scheme.eq_ignore_ascii_case("bearer") {
         return Ok(Credentials::Bearer(rest.to_owned()));
+    }
+    if scheme.eq_ignore_ascii_case("signature") {
+        return Ok(Credentials::Signature);
     }
     if !scheme.eq_ignore_ascii_case("basic") {
         return Err(malformed());
@@ -71,6 +77,18 @@ pub(crate) async fn authenticate(iam: &Iam, parts: &Parts) -> Result<Ctx, Failur
         Credentials::None => Ok(iam.anonymous(incoming)?),
         Credentials::Basic(name, password) => Ok(iam.login(incoming, &name, &password).await?),
         Credentials::Bearer(token) => Ok(iam.bearer(incoming, &token).await?),
+        // Bodies are not read here, so a signature is good for nothing that has one.
+        Credentials::Signature if parts.uri.path() == TOKEN_PATH => {
+            let target = parts.extensions.get::<RequestTarget>().map(|target| target.0.as_str());
+            let signed = SignedRequest::from(parts);
+            let signed = SignedRequest { target: target.unwrap_or(signed.target), ..signed };
+            Ok(iam.signed(incoming, &signed, b"").await?)
+        }
+        Credentials::Signature => {
+            let message =
+                format!("a signature is for {TOKEN_PATH} only: show the token that it answers with");
+            Err(Failure::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message))
+        }
     }
 }
 

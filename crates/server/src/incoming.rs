@@ -13,7 +13,7 @@ use tower::ServiceExt;
 use tracing::Instrument;
 use wharfinger_api_distribution::BaseUrl;
 use wharfinger_iam::Listener;
-use wharfinger_types::{OperationName, Timestamp};
+use wharfinger_types::{OperationName, RequestTarget, Timestamp};
 
 use crate::settings::Network;
 use crate::telemetry::Metrics;
@@ -73,6 +73,8 @@ impl Incoming {
         let context = wharfinger_iam::Request { id: id.clone(), now: now(), client_address, listener };
         request.extensions_mut().insert(context);
         request.extensions_mut().insert(BaseUrl(base_url));
+
+        collapse_slashes(&mut request);
 
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let span = tracing::info_span!("request", id, %method, path);
@@ -144,6 +146,30 @@ impl Incoming {
             (None, Some(public_url)) => public_url.clone(),
             (None, None) => String::new(),
         }
+    }
+}
+
+/// An endpoint written with a slash at its end makes Oracle Cloud's clients ask for `//20160918/…`. That path is
+/// served by the one it means; what was asked for is kept, for it is what was signed.
+fn collapse_slashes(request: &mut Request) {
+    let Some(target) = request.uri().path_and_query() else { return };
+    if !target.path().contains("//") || target.path().starts_with("/v2/") {
+        return;
+    }
+    let mut collapsed = String::with_capacity(target.as_str().len());
+    for character in target.path().chars() {
+        if character != '/' || !collapsed.ends_with('/') {
+            collapsed.push(character);
+        }
+    }
+    if let Some(query) = target.query() {
+        collapsed.push('?');
+        collapsed.push_str(query);
+    }
+    let target = RequestTarget(target.as_str().to_owned());
+    if let Ok(uri) = collapsed.parse() {
+        *request.uri_mut() = uri;
+        request.extensions_mut().insert(target);
     }
 }
 

@@ -34,6 +34,8 @@ const DEFAULT_MANAGEMENT: SocketAddr =
 const DRAIN: Duration = Duration::from_secs(60);
 const ADDRESSES: &str = "addresses.json";
 const BOOTSTRAP: &str = "bootstrap.json";
+const API_KEY: &str = "oci_api_key.pem";
+const CLI_CONFIG: &str = "oci-config";
 
 /// Runs the server until a signal ends it.
 pub(crate) fn run(data_dir: &Path, settings: Settings) -> anyhow::Result<()> {
@@ -166,8 +168,7 @@ async fn bootstrap(iam: &Iam, data_dir: &DataDir, settings: &Settings) -> anyhow
     let mut kept = false;
     let founded = iam
         .bootstrap(incoming::own_request(), founding, |founding| {
-            let text = serde_json::to_string_pretty(founding).unwrap_or_default();
-            let written = data_dir.write_private(BOOTSTRAP, &text);
+            let written = write_credentials(data_dir, founding);
             kept = written.is_ok();
             written.map_err(|error| {
                 wharfinger_iam::Error::Conflict(format!("cannot write {BOOTSTRAP}: {error}"))
@@ -175,11 +176,35 @@ async fn bootstrap(iam: &Iam, data_dir: &DataDir, settings: &Settings) -> anyhow
         })
         .await
         .context("cannot found the first tenancy");
-    // Another process founded first, so this token opens nothing. After an error it may be the right one.
+    // Another process founded first, so these open nothing. After an error they may be the right ones.
     if kept && matches!(founded, Ok(None)) {
-        data_dir.remove(BOOTSTRAP);
+        for name in [BOOTSTRAP, CLI_CONFIG, API_KEY] {
+            data_dir.remove(name);
+        }
     }
     founded
+}
+
+/// Writes the administrator's auth token, its signing key, and a profile for Oracle Cloud's command line.
+fn write_credentials(data_dir: &DataDir, founding: &Founding) -> std::io::Result<()> {
+    // Oracle's tools warn of a key without that line.
+    data_dir.write_private(API_KEY, &format!("{}OCI_API_KEY\n", founding.private_key.reveal()))?;
+    let (key_file, config_file) = (data_dir.join(API_KEY), data_dir.join(CLI_CONFIG));
+    let profile = format!(
+        "[DEFAULT]\nuser={}\nfingerprint={}\ntenancy={}\nregion={}\nkey_file={}\n",
+        founding.user_id,
+        founding.fingerprint,
+        founding.tenancy_id,
+        founding.region,
+        key_file.display()
+    );
+    data_dir.write_private(CLI_CONFIG, &profile)?;
+    let mut bootstrap = serde_json::to_value(founding).unwrap_or_default();
+    if let Some(fields) = bootstrap.as_object_mut() {
+        fields.insert("key_file".to_owned(), key_file.display().to_string().into());
+        fields.insert("cli_config_file".to_owned(), config_file.display().to_string().into());
+    }
+    data_dir.write_private(BOOTSTRAP, &format!("{bootstrap:#}"))
 }
 
 fn bind_control(data_dir: &DataDir) -> anyhow::Result<UnixListener> {
@@ -244,10 +269,12 @@ fn greet(data_dir: &DataDir, listen: SocketAddr, founding: Option<&Founding>) {
     output::say(&format!("wharfinger listens on http://{listen}"));
     let Some(founding) = founding else { return };
     let (namespace, username) = (&founding.namespace, &founding.username);
-    let bootstrap = data_dir.join(BOOTSTRAP);
+    let (bootstrap, config) = (data_dir.join(BOOTSTRAP), data_dir.join(CLI_CONFIG));
     output::say(&format!(
         "\nA tenancy was founded. Its administrator's auth token is in {}; remove the file when you have noted it.\n\
-         Next:\n  docker login -u {namespace}/{username} {listen}\n  docker push {listen}/{namespace}/<repository>:<version>",
-        bootstrap.display()
+         Next:\n  docker login -u {namespace}/{username} {listen}\n  docker push {listen}/{namespace}/<repository>:<version>\n  \
+         oci --config-file {} --endpoint http://{listen} iam user list",
+        bootstrap.display(),
+        config.display()
     ));
 }

@@ -18,6 +18,7 @@ mod hang_up;
 mod incidents;
 mod kill;
 mod manifests;
+mod oci;
 mod policy;
 mod quirks;
 mod races;

@@ -144,18 +144,8 @@ impl Profile {
         self.directory.path().join("config")
     }
 
-    /// A program of Oracle's tools, in a home and an environment of its own.
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("timeout");
-        command.arg("120").arg(tool(&format!("oci-cli/bin/{program}")));
-        command
-            .env_clear()
-            .env("HOME", self.directory.path())
-            .env("PATH", "/usr/bin:/bin")
-            .env("LANG", "C.UTF-8");
-        command.env("OCI_CLI_SUPPRESS_FILE_PERMISSIONS_WARNING", "True");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
+        oracle(program, self.directory.path())
     }
 
     fn verify(&self, request: &Recorded) -> Result<Verified, Error> {
@@ -204,6 +194,16 @@ impl Profile {
         let added = sign(&Request::from(&parts), body, &self.key_id(), &self.key, 0).unwrap();
         added["authorization"].to_str().unwrap().to_owned()
     }
+}
+
+/// A program of Oracle's tools, in a home and an environment of its own.
+pub(crate) fn oracle(program: &str, home: &Path) -> Command {
+    let mut command = Command::new("timeout");
+    command.arg("120").arg(tool(&format!("oci-cli/bin/{program}")));
+    command.env_clear().env("HOME", home).env("PATH", "/usr/bin:/bin").env("LANG", "C.UTF-8");
+    command.env("OCI_CLI_SUPPRESS_FILE_PERMISSIONS_WARNING", "True");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
 
 fn output(child: Child) -> Output {

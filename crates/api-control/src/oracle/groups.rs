@@ -1,0 +1,105 @@
+//! `/20160918/groups`.
+
+use axum::extract::Path;
+use axum::routing::{Router, delete, get, post, put};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use wharfinger_iam::groups::{self, Group, GroupChanges, NewGroup};
+use wharfinger_iam::{FreeformTags, Iam, LifecycleState, home, users};
+use wharfinger_types::Permission;
+
+use super::caller::{Caller, required};
+use super::query::Parameters;
+use super::tags::{DefinedTags, refuse_defined_tags, with_tags};
+use super::{Answer, nothing, page, resource, time};
+use crate::v1::named;
+
+pub(super) fn router() -> Router<Iam> {
+    Router::new()
+        .route(
+            "/20160918/groups",
+            named(get(list_groups), "list_groups").merge(named(post(create_group), "create_group")),
+        )
+        .route(
+            "/20160918/groups/{group}",
+            named(get(get_group), "get_group")
+                .merge(named(put(update_group), "update_group"))
+                .merge(named(delete(delete_group), "delete_group")),
+        )
+}
+
+fn view(group: &Group) -> Value {
+    let name = match group.domain.as_str() {
+        users::DEFAULT_DOMAIN => group.name.clone(),
+        domain => format!("{domain}/{}", group.name),
+    };
+    let view = json!({
+        "id": group.ocid,
+        "compartmentId": group.compartment,
+        "name": name,
+        "description": group.description,
+        "timeCreated": time(group.created_at),
+        "lifecycleState": LifecycleState::Active.as_str(),
+    });
+    with_tags(view, &group.freeform_tags)
+}
+
+fn answer(group: &Group) -> Answer {
+    resource(view(group), group.version)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct CreateGroupDetails {
+    compartment_id: Option<String>,
+    name: Option<String>,
+    description: Option<String>,
+    freeform_tags: Option<FreeformTags>,
+    defined_tags: Option<DefinedTags>,
+}
+
+async fn create_group(caller: Caller) -> Answer {
+    let body: CreateGroupDetails = caller.body()?;
+    refuse_defined_tags(body.defined_tags.as_ref())?;
+    let compartment = required("compartmentId", body.compartment_id)?;
+    let (name, description) = (required("name", body.name)?, required("description", body.description)?);
+    let new = NewGroup {
+        name: &name,
+        description: &description,
+        freeform_tags: body.freeform_tags.unwrap_or_default(),
+    };
+    let tenancy = home::tenancy(&caller.ctx, &compartment, Permission::GroupCreate).await?;
+    answer(&groups::create_group(&caller.ctx, &tenancy, new).await?)
+}
+
+async fn list_groups(parameters: Parameters, caller: Caller) -> Answer {
+    let query = parameters?.0;
+    let listing = query.listing()?;
+    let tenancy = query.tenancy(&caller.ctx, Permission::GroupInspect).await?;
+    let listed = groups::list_groups(&caller.ctx, &tenancy, &listing).await?;
+    page(listed.rows.iter().map(view).collect(), listed.next_page)
+}
+
+async fn get_group(Path(group): Path<String>, caller: Caller) -> Answer {
+    answer(&groups::get_group(&caller.ctx, &caller.tenancy, &group).await?)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct UpdateGroupDetails {
+    description: Option<String>,
+    freeform_tags: Option<FreeformTags>,
+    defined_tags: Option<DefinedTags>,
+}
+
+async fn update_group(Path(group): Path<String>, caller: Caller) -> Answer {
+    let body: UpdateGroupDetails = caller.body()?;
+    refuse_defined_tags(body.defined_tags.as_ref())?;
+    let changes = GroupChanges { description: body.description, freeform_tags: body.freeform_tags };
+    answer(&groups::update_group(&caller.ctx, &caller.tenancy, &group, changes).await?)
+}
+
+async fn delete_group(Path(group): Path<String>, caller: Caller) -> Answer {
+    groups::delete_group(&caller.ctx, &caller.tenancy, &group).await?;
+    nothing()
+}

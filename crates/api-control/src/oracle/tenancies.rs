@@ -1,0 +1,117 @@
+//! What an installation has one of: the tenancy with its root compartment and namespace, the region, the
+//! availability domain.
+
+use axum::Json;
+use axum::extract::Path;
+use axum::response::IntoResponse;
+use axum::routing::{Router, get};
+use serde_json::{Value, json};
+use wharfinger_iam::{Iam, LifecycleState, Tenancy, home};
+use wharfinger_types::Permission;
+
+use super::caller::Caller;
+use super::query::Parameters;
+use super::tags::with_tags;
+use super::{Answer, page, time};
+use crate::error::Failure;
+use crate::v1::named;
+
+pub(super) fn router() -> Router<Iam> {
+    Router::new()
+        .route("/20160918/tenancies/{tenancy}", named(get(get_tenancy), "get_tenancy"))
+        .route(
+            "/20160918/tenancies/{tenancy}/regionSubscriptions",
+            named(get(list_region_subscriptions), "list_region_subscriptions"),
+        )
+        .route("/20160918/regions", named(get(list_regions), "list_regions"))
+        .route(
+            "/20160918/availabilityDomains",
+            named(get(list_availability_domains), "list_availability_domains"),
+        )
+        .route("/20160918/compartments", named(get(list_compartments), "list_compartments"))
+        .route("/20160918/compartments/{compartment}", named(get(get_compartment), "get_compartment"))
+        .route("/n", named(get(get_namespace), "get_namespace"))
+        .route("/n/{namespace}", named(get(get_namespace_metadata), "get_namespace_metadata"))
+}
+
+fn json_answer(value: Value) -> Answer {
+    Ok(Json(value).into_response())
+}
+
+async fn get_tenancy(Path(tenancy): Path<String>, caller: Caller) -> Answer {
+    let tenancy = home::tenancy(&caller.ctx, &tenancy, Permission::TenancyInspect).await?;
+    let view = json!({
+        "id": tenancy.ocid,
+        "name": tenancy.name,
+        "description": "",
+        "homeRegionKey": tenancy.region_key,
+    });
+    json_answer(with_tags(view, "{}"))
+}
+
+/// The caller's region; everybody may know it.
+async fn list_regions(caller: Caller) -> Answer {
+    let Tenancy { region, region_key, .. } = &caller.tenancy;
+    json_answer(json!([{ "key": region_key, "name": region }]))
+}
+
+async fn list_region_subscriptions(Path(tenancy): Path<String>, caller: Caller) -> Answer {
+    let tenancy = home::tenancy(&caller.ctx, &tenancy, Permission::TenancyInspect).await?;
+    json_answer(json!([{
+        "regionKey": tenancy.region_key,
+        "regionName": tenancy.region,
+        "status": "READY",
+        "isHomeRegion": true,
+    }]))
+}
+
+async fn list_availability_domains(parameters: Parameters, caller: Caller) -> Answer {
+    let tenancy = parameters?.0.tenancy(&caller.ctx, Permission::CompartmentInspect).await?;
+    json_answer(json!([{
+        "id": format!("ocid1.availabilitydomain.oc1..{}", tenancy.region),
+        "name": format!("{}-AD-1", tenancy.region_key),
+        "compartmentId": tenancy.ocid,
+    }]))
+}
+
+/// The root compartment is the only one so far.
+async fn get_compartment(Path(compartment): Path<String>, caller: Caller) -> Answer {
+    let root = home::tenancy(&caller.ctx, &compartment, Permission::CompartmentInspect).await?;
+    let view = json!({
+        "id": root.root_ocid,
+        "compartmentId": root.ocid,
+        "name": root.name,
+        "description": "",
+        "timeCreated": home::founded_at(&caller.ctx, &root).await?.map(time),
+        "lifecycleState": LifecycleState::Active.as_str(),
+    });
+    json_answer(with_tags(view, "{}"))
+}
+
+async fn list_compartments(parameters: Parameters, caller: Caller) -> Answer {
+    parameters?.0.tenancy(&caller.ctx, Permission::CompartmentInspect).await?;
+    page(Vec::new(), None)
+}
+
+/// A bare JSON string.
+async fn get_namespace(parameters: Parameters, caller: Caller) -> Answer {
+    let namespace = match parameters?.0.compartment() {
+        None => caller.tenancy.namespace.clone(),
+        Some(ocid) => {
+            home::tenancy_of_compartment(&caller.ctx, ocid, Permission::NamespaceRead).await?.namespace
+        }
+    };
+    json_answer(namespace.into())
+}
+
+async fn get_namespace_metadata(Path(namespace): Path<String>, caller: Caller) -> Answer {
+    let tenancy = home::tenancy(&caller.ctx, &caller.tenancy.ocid, Permission::NamespaceRead).await?;
+    if tenancy.namespace != namespace {
+        return Err(Failure::no_such_namespace(&namespace));
+    }
+    json_answer(json!({
+        "namespace": tenancy.namespace,
+        "defaultS3CompartmentId": tenancy.root_ocid,
+        "defaultSwiftCompartmentId": tenancy.root_ocid,
+    }))
+}

@@ -1,0 +1,244 @@
+"""Oracle's command line and SDK against a running server: users, groups, credentials, tenancy, namespace.
+
+Arguments: configuration file, endpoint. The command line runs in this process, which saves its start for each
+command; the commands are those that people type. Ends with 0 if every answer was as it should be.
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import click.testing
+import oci
+from oci.identity import models
+from oci_cli import dynamic_loader
+from oci_cli.cli import cli
+
+config_file, endpoint = sys.argv[1:]
+config = oci.config.from_file(config_file)
+tenancy = config["tenancy"]
+once = {"retry_strategy": oci.retry.NoneRetryStrategy()}
+for service in ("iam", "os", "container-registry"):
+    dynamic_loader.load_service(service)
+
+
+def run(line):
+    """A command as it is typed; `=` holds blanks in a word together."""
+    words = [word.replace("=", " ") for word in line.split()]
+    words = ["--config-file", config_file, "--no-retry", "--endpoint", endpoint] + words
+    sys.argv = ["oci"] + words
+    return click.testing.CliRunner().invoke(cli, words)
+
+
+def do(line):
+    """A command that succeeds: what it prints, read as JSON."""
+    result = run(line)
+    assert result.exit_code == 0, f"{line}: {result.exit_code}\n{result.output}\n{result.exception!r}"
+    start = result.output.find("{")
+    return json.loads(result.output[start:]) if start >= 0 else {}
+
+
+def refused(status, code, call, *arguments, **named):
+    """An SDK call that is refused in this way."""
+    try:
+        call(*arguments, **named)
+    except oci.exceptions.ServiceError as error:
+        assert (error.status, error.code) == (status, code), f"expected {status} {code}, got {error}"
+        assert error.request_id and error.message, error
+        return error
+    raise AssertionError(f"expected {status} {code}, but {call.__name__} succeeded")
+
+
+def new_key(directory, name):
+    """A private key's file, and the public half's."""
+    path = os.path.join(directory, name)
+    subprocess.run(["openssl", "genrsa", "-out", path, "2048"], check=True, capture_output=True)
+    subprocess.run(["openssl", "rsa", "-in", path, "-pubout", "-out", path + ".pub"], check=True, capture_output=True)
+    with open(path, "a") as file:
+        file.write("OCI_API_KEY\n")
+    return path, path + ".pub"
+
+
+def command_line(directory):
+    created = do("iam user create --name carol --description the=third --email carol@example.com")
+    user, etag = created["data"]["id"], created["etag"]
+    assert created["data"]["lifecycle-state"] == "ACTIVE" and etag == "1", created
+    assert do(f"iam user get --user-id {user}")["data"]["email"] == "carol@example.com"
+    names = [entry["name"] for entry in do("iam user list --all --page-size 1")["data"]]
+    assert "carol" in names and "admin" in names, names
+    tags = 'iam user update --user-id USER --freeform-tags {"team":"a"} --force'.replace("USER", user)
+    assert do(tags)["data"]["freeform-tags"] == {"team": "a"}
+    stale = run(f"iam user update --user-id {user} --description x --if-match 1")
+    assert stale.exit_code == 1 and "NoEtagMatch" in str(stale.exception), stale.exception
+    do(f"iam user update-user-state --user-id {user} --blocked true")
+    assert do(f"iam user get --user-id {user}")["data"]["lifecycle-state"] == "INACTIVE"
+    assert do(f"iam user update-user-state --user-id {user} --blocked false")["data"]["lifecycle-state"] == "ACTIVE"
+    switched = do(f"iam user update-user-capabilities --user-id {user} --can-use-db-credentials false")
+    assert switched["data"]["capabilities"]["can-use-db-credentials"] is False, switched
+
+    group = do("iam group create --name Builders --description they=build")["data"]["id"]
+    assert do(f"iam group get --group-id {group}")["data"]["name"] == "Builders"
+    assert do(f"iam group update --group-id {group} --description more")["data"]["description"] == "more"
+    membership = do(f"iam group add-user --user-id {user} --group-id {group}")["data"]
+    assert (membership["user-id"], membership["group-id"]) == (user, group), membership
+    assert [entry["id"] for entry in do(f"iam group list-users --group-id {group}")["data"]] == [user]
+    assert [entry["id"] for entry in do(f"iam user list-groups --user-id {user}")["data"]] == [group]
+    assert run(f"iam group delete --group-id {group} --force").exit_code == 1
+    do(f"iam group remove-user --user-id {user} --group-id {group} --force")
+    do(f"iam group delete --group-id {group} --force")
+
+    token = do(f"iam auth-token create --user-id {user} --description laptop")["data"]
+    assert token["token"].startswith("wfa_"), token
+    listed = do(f"iam auth-token list --user-id {user}")["data"]
+    assert [(entry["id"], entry["token"]) for entry in listed] == [(token["id"], None)], listed
+    renamed = f"iam auth-token update --user-id {user} --auth-token-id {token['id']} --description desk"
+    assert do(renamed)["data"]["description"] == "desk"
+    do(f"iam auth-token delete --user-id {user} --auth-token-id {token['id']} --force")
+
+    _, public = new_key(directory, "carol.pem")
+    key = do(f"iam user api-key upload --user-id {user} --key-file {public}")["data"]
+    assert key["key-id"] == f"{tenancy}/{user}/{key['fingerprint']}", key
+    with open(public) as file:
+        assert key["key-value"] == file.read()
+    assert len(do(f"iam user api-key list --user-id {user}")["data"]) == 1
+    do(f"iam user api-key delete --user-id {user} --fingerprint {key['fingerprint']} --force")
+    do(f"iam user delete --user-id {user} --force")
+    gone = run(f"iam user get --user-id {user}")
+    assert gone.exit_code == 1 and "NotAuthorizedOrNotFound" in str(gone.exception), gone.exception
+
+    region = do("iam region list")["data"][0]
+    subscription = do("iam region-subscription list")["data"][0]
+    assert (region["key"], region["name"]) == (subscription["region-key"], subscription["region-name"])
+    assert do(f"iam tenancy get --tenancy-id {tenancy}")["data"]["home-region-key"] == region["key"]
+    assert len(do("iam availability-domain list")["data"]) == 1
+    assert do(f"iam compartment get --compartment-id {tenancy}")["data"]["id"] == tenancy
+    assert do("iam compartment list --include-root")["data"][-1]["id"] == tenancy
+    namespace = do("os ns get")["data"]
+    assert do("os ns get-metadata")["data"]["namespace"] == namespace
+    token = do(f"container-registry access-token get --scope repository:{namespace}/a:pull")["data"]
+    assert token["token"] == token["access-token"] and token["expires-in"] > 0, token
+
+
+def sdk(directory):
+    identity = oci.identity.IdentityClient(config, service_endpoint=endpoint, **once)
+    no_user = "ocid1.user.oc1..none"
+
+    def create(name, **named):
+        details = models.CreateUserDetails(compartment_id=tenancy, name=name, description="", **named)
+        return identity.create_user(details)
+
+    # The default strategy of the SDK sends a retry token.
+    retrying = oci.identity.IdentityClient(config, service_endpoint=endpoint)
+    token = {"opc_retry_token": "again"}
+    details = models.CreateUserDetails(compartment_id=tenancy, name="dave", description="")
+    dave = retrying.create_user(details, **token).data
+    assert retrying.create_user(details, **token).data.id == dave.id
+    details.name = "eve"
+    refused(409, "InvalidatedRetryToken", retrying.create_user, details, **token)
+    refused(409, "NotAuthorizedOrResourceAlreadyExists", create, "dave")
+
+    # What is wrong is named.
+    assert "ä" in refused(400, "InvalidParameter", create, "ä").message
+    assert "email" in refused(400, "InvalidParameter", create, "x", email="nobody").message
+    assert "definedTags" in refused(400, "InvalidParameter", create, "x", defined_tags={"a": {"b": "c"}}).message
+    missing = models.CreateUserDetails(compartment_id=tenancy, name="x")
+    assert "description" in refused(400, "MissingParameter", identity.create_user, missing).message
+    elsewhere = models.CreateUserDetails(compartment_id="ocid1.tenancy.oc1..none", name="x", description="")
+    refused(404, "NotAuthorizedOrNotFound", identity.create_user, elsewhere)
+    refused(404, "NotAuthorizedOrNotFound", identity.get_user, no_user)
+    refused(404, "NotAuthorizedOrNotFound", identity.list_users, "ocid1.tenancy.oc1..none")
+    refused(400, "MissingParameter", identity.list_user_group_memberships, tenancy)
+    refused(400, "InvalidParameter", identity.list_users, tenancy, limit=0)
+    refused(404, "NotFound", identity.list_mfa_totp_devices, dave.id)
+    refused(405, "MethodNotAllowed", identity.create_region_subscription,
+            models.CreateRegionSubscriptionDetails(region_key="PHX"), tenancy)
+
+    # Lists: every page, both ways.
+    for number in range(3):
+        create(f"user{number}", freeform_tags={"number": str(number)})
+    everything = oci.pagination.list_call_get_all_results
+    users = everything(identity.list_users, tenancy, limit=2, sort_by="NAME", sort_order="DESC").data
+    names = [user.name for user in users]
+    assert names == ["user2", "user1", "user0", "dave", "admin"], names
+    by_age = [user.name for user in everything(identity.list_users, tenancy, limit=1, sort_by="TIMECREATED").data]
+    assert by_age == names, by_age
+    assert [user.freeform_tags for user in identity.list_users(tenancy, name="user1").data] == [{"number": "1"}]
+    assert identity.list_users(tenancy, lifecycle_state="deleted").data == []
+
+    # The last administrator stays, and its group.
+    administrators = identity.list_groups(tenancy, name="Administrators").data[0]
+    refused(409, "Conflict", identity.delete_group, administrators.id)
+    membership = identity.list_user_group_memberships(tenancy, group_id=administrators.id).data[0]
+    assert identity.get_user_group_membership(membership.id).data.user_id == config["user"]
+    refused(409, "Conflict", identity.remove_user_from_group, membership.id)
+    refused(409, "Conflict", identity.delete_user, config["user"])
+    group = identity.create_group(models.CreateGroupDetails(compartment_id=tenancy, name="g", description="")).data
+    member = models.AddUserToGroupDetails(user_id=dave.id, group_id=group.id)
+    added = identity.add_user_to_group(member).data
+    assert identity.add_user_to_group(member).data.id == added.id
+    refused(409, "Conflict", identity.delete_group, group.id)
+    refused(412, "NoEtagMatch", identity.update_group, group.id, models.UpdateGroupDetails(description="x"), if_match="7")
+    changed = identity.update_group(group.id, models.UpdateGroupDetails(description="x"), if_match="1")
+    assert changed.headers["etag"] == "2" and changed.data.description == "x"
+
+    # A user of its own: its credentials are its own business, all else is not.
+    path, public = new_key(directory, "dave.pem")
+    with open(public) as file:
+        pem = file.read()
+    key = identity.upload_api_key(dave.id, models.CreateApiKeyDetails(key=pem)).data
+    refused(409, "NotAuthorizedOrResourceAlreadyExists", identity.upload_api_key, dave.id,
+            models.CreateApiKeyDetails(key=pem))
+    for wrong in ("", "x", open(path).read()):
+        refused(400, "InvalidParameter", identity.upload_api_key, dave.id, models.CreateApiKeyDetails(key=wrong))
+    own = {**config, "user": dave.id, "fingerprint": key.fingerprint, "key_file": path}
+    daves = oci.identity.IdentityClient(own, service_endpoint=endpoint + "/", **once)
+    description = models.CreateAuthTokenDetails(description="mine")
+    tokens = [daves.create_auth_token(dave.id, description).data for _ in range(2)]
+    assert all(token.token for token in tokens)
+    refused(400, "LimitExceeded", daves.create_auth_token, dave.id, description)
+    daves.delete_auth_token(dave.id, tokens[0].id)
+    assert [token.id for token in daves.list_auth_tokens(dave.id).data] == [tokens[1].id]
+    refused(409, "InvalidatedRetryToken", twice, daves.create_auth_token, dave.id, description, opc_retry_token="t")
+    assert daves.list_api_keys(dave.id).data[0].fingerprint == key.fingerprint
+    texts = {
+        refused(404, "NotAuthorizedOrNotFound", call, *arguments).message
+        for call, arguments in [
+            (daves.get_user, (config["user"],)),
+            (daves.get_user, (no_user,)),
+            (daves.list_users, (tenancy,)),
+            (daves.list_auth_tokens, (config["user"],)),
+            (daves.delete_group, (group.id,)),
+            (daves.delete_group, ("ocid1.group.oc1..none",)),
+            (daves.remove_user_from_group, (added.id,)),
+            (daves.get_tenancy, (tenancy,)),
+        ]
+    }
+    assert len(texts) == 1, texts
+    storage = oci.object_storage.ObjectStorageClient(own, service_endpoint=endpoint, **once)
+    assert storage.get_namespace().data == storage.get_namespace(compartment_id=tenancy).data
+    refused(404, "NotAuthorizedOrNotFound", storage.get_namespace_metadata, storage.get_namespace().data)
+
+    # A registry token of a key ends with the key, and so does the key's way in.
+    registry = oci.container_registry.ContainerRegistryClient(own, service_endpoint=endpoint, **once)
+    print(registry.get_access_token().data.token)
+    identity.update_user_state(dave.id, models.UpdateStateDetails(blocked=True))
+    refused(401, "NotAuthenticated", daves.list_api_keys, dave.id)
+    identity.update_user_state(dave.id, models.UpdateStateDetails(blocked=False))
+    daves.delete_api_key(dave.id, key.fingerprint)
+    refused(401, "NotAuthenticated", daves.list_api_keys, dave.id)
+    missing = oci.container_registry.ContainerRegistryClient(own, service_endpoint=endpoint, **once)
+    try:
+        missing.get_access_token()
+    except oci.exceptions.ServiceError as error:
+        assert error.status == 401, error
+
+
+def twice(call, *arguments, **named):
+    call(*arguments, **named)
+    call(*arguments, **named)
+
+
+with tempfile.TemporaryDirectory() as directory:
+    command_line(directory)
+    sdk(directory)
