@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::Offset;
 use wharfinger_types::Timestamp;
@@ -10,8 +11,9 @@ const WEEKDAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "frid
 
 /// A point in time as date and time of day, UTC. One beyond the years of the calendar is its first or last.
 pub(crate) fn utc(time: Timestamp) -> DateTime {
-    let outside = if time.0 < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
-    Offset::UTC.to_datetime(jiff::Timestamp::from_microsecond(time.0).unwrap_or(outside))
+    let time = jiff::Timestamp::UNIX_EPOCH.saturating_add(SignedDuration::from_micros(time.0));
+    // Only a span of months or years can fail.
+    Offset::UTC.to_datetime(time.unwrap_or_default())
 }
 
 /// The day of the week of that English name, from Monday, 0.

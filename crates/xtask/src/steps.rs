@@ -1,5 +1,6 @@
 //! What is run with cargo: the steps of `test`, the slow proofs, the benchmark.
 
+use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -105,13 +106,14 @@ const EVALUATOR: [&str; 11] = [
     "variables",
 ];
 
-/// Changes the evaluator in every small way and asks whether a test of its crate fails. What is known to
-/// change nothing is in `.cargo/mutants.toml`.
+/// Changes the evaluator in every small way and asks whether a test of its crate fails. One that should
+/// not, since it changes nothing, goes into `.cargo/mutants.toml` with its reason.
 fn mutants(workspace: &Workspace) -> Result<()> {
     setup::ensure(workspace, &setup::MUTANTS)?;
     let directory = workspace.cache.join("mutants");
+    fs::create_dir_all(&directory)?;
     let mut command = workspace.cargo(["mutants", "--package", "wharfinger-policy", "--no-shuffle"])?;
-    command.args(["--jobs", "1", "--minimum-test-timeout", "10", "--output"]).arg(&directory);
+    command.args(["--jobs", "1", "--minimum-test-timeout", "60", "--output"]).arg(&directory);
     command.args(EVALUATOR.map(|module| format!("--file=crates/policy/src/{module}.rs")));
     command.args(["--", "--test", "it"]);
     // Tests link faster without debug information, and a failure need not be made small.

@@ -307,7 +307,7 @@ proptest! {
     }
 
     #[test]
-    fn the_calendar_is_the_one_of_a_date_library(seconds in -3_000_000_000_i64..5_000_000_000) {
+    fn every_part_of_a_time_is_seen(seconds in -3_000_000_000_i64..5_000_000_000) {
         let time = jiff::tz::Offset::UTC.to_datetime(jiff::Timestamp::from_second(seconds).unwrap());
         let day = format!("{:?}", time.weekday());
         let clock = time.strftime("%H:%M:%SZ").to_string();

@@ -320,6 +320,29 @@ fn only_the_enabler_and_administrators_write_deny_statements() {
 }
 
 #[test]
+fn a_time_beyond_the_calendar_is_before_or_after_every_other() {
+    let policy = Policy {
+        id: id("policy", "p"),
+        name: "p".to_owned(),
+        compartment: id("tenancy", "acme"),
+        statements: vec![
+            "Allow group Early to read repos in tenancy where request.utc-timestamp before '0000-01-01Z'"
+                .to_owned(),
+            "Allow group Late to read repos in tenancy where request.utc-timestamp after '9999-12-30Z'"
+                .to_owned(),
+        ],
+    };
+    let options = Options { deny: DenyStatements::Enforced, administrators: None };
+    let set = compile(&[policy], small_tree(), &options);
+    let allowed = |name: &str, time: i64| {
+        let principal = user(vec![group(name)]);
+        set.permits(&Request { time: Timestamp(time), ..asked(&principal, &id("tenancy", "acme")) })
+    };
+    let answers = ["Early", "Late"].map(|name| [i64::MIN, i64::MAX].map(|time| allowed(name, time)));
+    assert_eq!(answers, [[true, false], [false, true]]);
+}
+
+#[test]
 fn a_tree_knows_its_root_and_its_paths() {
     let tree = small_tree();
     assert_eq!(tree.root_id(), Some(&id("tenancy", "acme")));
