@@ -4,7 +4,12 @@ use wharfinger_audit::Subject;
 use wharfinger_metastore::{Tx, operations, row, statements};
 use wharfinger_types::{Ocid, Permission, ResourceKind};
 
-use crate::{Ctx, Error, Protected, Target, Tenancy, conditions, fields, rights, secret};
+use crate::listing::{self, Listable};
+use crate::work_requests::{self, WorkRequest};
+use crate::{
+    Ctx, Error, LifecycleState, Listed, Listing, Protected, Target, Tenancy, conditions, fields, rights,
+    secret,
+};
 
 statements! {
     COMPARTMENT_BY_OCID =
@@ -66,6 +71,28 @@ impl Protected for Compartment {
         // A deleted one is no place for a policy any more: who may act on it is decided at the root.
         let compartment = self.ocid.parse().ok().filter(|_| self.deleted_at.is_none());
         Target { compartment, ..Target::tenancy(self.tenancy_id) }
+    }
+}
+
+impl Listable for Compartment {
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn ocid(&self) -> &str {
+        &self.ocid
+    }
+    fn created_at(&self) -> i64 {
+        self.created_at
+    }
+    fn state(&self) -> LifecycleState {
+        self.lifecycle_state()
+    }
+}
+
+impl Compartment {
+    /// Active, or deleted while it can be recovered.
+    pub fn lifecycle_state(&self) -> LifecycleState {
+        if self.deleted_at.is_some() { LifecycleState::Deleted } else { LifecycleState::Active }
     }
 }
 
@@ -222,9 +249,14 @@ fn is_gone(compartment: &Compartment, now: i64) -> bool {
     compartment.deleted_at.is_some_and(|at| at.saturating_add(RECOVERABLE_SECS * 1_000_000) < now)
 }
 
-/// The children of a compartment, or of the root all that is below it, in order of creation. What the
-/// principal may not see is left out.
-pub async fn list_compartments(ctx: &Ctx, parent: &str, subtree: bool) -> Result<Vec<Compartment>, Error> {
+/// The children of a compartment, or of the root all that is below it. What the principal may not see is
+/// left out.
+pub async fn list_compartments(
+    ctx: &Ctx,
+    parent: &str,
+    subtree: bool,
+    listing: &Listing,
+) -> Result<Listed<Compartment>, Error> {
     let parent = ctx.compartment(parent, Permission::CompartmentInspect).await?;
     if subtree && parent.parent.is_some() {
         let remedy = "list the subtree of the tenancy's root only";
@@ -241,7 +273,7 @@ pub async fn list_compartments(ctx: &Ctx, parent: &str, subtree: bool) -> Result
             && !is_gone(compartment, ctx.now().0)
             && ctx.allows(Permission::CompartmentInspect, &compartment.target())
     };
-    Ok(all.into_iter().filter(is_wanted).collect())
+    listing::page_of(all.into_iter().filter(is_wanted).collect(), listing)
 }
 
 /// Renames a compartment or describes it anew. Statements that name it by its old name give nothing
@@ -285,8 +317,9 @@ fn is_taken(tx: &mut Tx, id: i64, name: &str) -> Result<bool, Error> {
     Ok(tx.opt::<i64>(&COMPARTMENT_NAMED, &[&parent, &name])?.is_some())
 }
 
-/// Deletes a compartment that holds nothing. Its name is free at once: the deleted one gets a suffix.
-pub async fn delete_compartment(ctx: &Ctx, ocid: &str) -> Result<(), Error> {
+/// Deletes a compartment that holds nothing. Its name is free at once: the deleted one gets a suffix. One
+/// that holds something stays as it is, and the work request says what it holds.
+pub async fn delete_compartment(ctx: &Ctx, ocid: &str) -> Result<WorkRequest, Error> {
     let old = ctx.compartment(ocid, Permission::CompartmentDelete).await?;
     if old.parent.is_none() {
         let remedy = "the tenancy's root can't be deleted";
@@ -295,18 +328,26 @@ pub async fn delete_compartment(ctx: &Ctx, ocid: &str) -> Result<(), Error> {
     ctx.conditions().check_version(old.revision)?;
     let suffix: String = secret::random::<4>()?.iter().map(|byte| format!("{byte:02x}")).collect();
     let name = format!("{}.{suffix}", old.name.get(..91).unwrap_or(&old.name));
+    let request = WorkRequest::of_deletion(&old, ctx.now())?;
     let origin = ctx.origin();
     ctx.store()
         .write(&DELETE_COMPARTMENT, move |tx| {
+            let subject = Subject::new(&old.ocid, &old.name);
             if let Some(held) = tx.opt::<String>(&COMPARTMENT_CONTENT, &[&old.id])? {
-                return Err(Error::Conflict(format!("compartment `{}` still holds {held}", old.name)));
+                let failure = format!("compartment `{}` still holds {held}", old.name);
+                let subject = subject.with("failure", failure.as_str());
+                let request = WorkRequest { failure: Some(failure), ..request.clone() };
+                work_requests::insert(tx, &request)?;
+                wharfinger_audit::record(tx, old.tenancy_id, &origin, &subject)?;
+                return Ok(request);
             }
             if tx.run(&COMPARTMENT_DELETE, &[&origin.at.0, &name, &old.id, &old.revision])? == 0 {
                 return Err(Error::NoEtagMatch);
             }
+            work_requests::insert(tx, &request)?;
             rights::changed(tx, old.tenancy_id)?;
-            wharfinger_audit::record(tx, old.tenancy_id, &origin, &Subject::new(&old.ocid, &old.name))?;
-            Ok(())
+            wharfinger_audit::record(tx, old.tenancy_id, &origin, &subject)?;
+            Ok(request.clone())
         })
         .await
 }

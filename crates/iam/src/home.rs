@@ -10,7 +10,6 @@ statements! {
         "SELECT t.id, t.ocid, t.namespace, t.name, t.region, t.region_key, c.id AS root_id, c.ocid AS root_ocid
          FROM tenancy t JOIN compartment c ON c.tenancy_id = t.id AND c.parent_id IS NULL
          WHERE t.ocid = $1";
-    COMPARTMENT_FOUNDED = "SELECT created_at FROM compartment WHERE id = $1";
     TENANCY_OF_COMPARTMENT =
         "SELECT t.id, t.ocid, t.namespace, t.name, t.region, t.region_key, c.id AS root_id, c.ocid AS root_ocid
          FROM compartment any_one JOIN tenancy t ON t.id = any_one.tenancy_id
@@ -48,11 +47,6 @@ pub async fn own_tenancy(ctx: &Ctx) -> Result<Tenancy, Error> {
         Principal::LocalAdministrator => tenancies::first(ctx.iam()).await,
         Principal::Anonymous => Err(Error::Unauthenticated),
     }
-}
-
-/// When a tenancy was founded, in microseconds since the epoch.
-pub async fn founded_at(ctx: &Ctx, tenancy: &Tenancy) -> Result<Option<i64>, Error> {
-    Ok(ctx.store().opt(&COMPARTMENT_FOUNDED, &[&tenancy.root_id]).await?)
 }
 
 async fn find(

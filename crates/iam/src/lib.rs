@@ -28,6 +28,7 @@ mod secret;
 mod signatures;
 pub mod tenancies;
 pub mod users;
+pub mod work_requests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -67,6 +68,7 @@ pub const STATEMENTS: &[&[&Statement]] = &[
     signatures::STATEMENTS,
     tenancies::STATEMENTS,
     users::STATEMENTS,
+    work_requests::STATEMENTS,
 ];
 
 /// Every operation of this crate, for the test that each leaves its audit record.

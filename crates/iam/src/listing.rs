@@ -164,6 +164,28 @@ pub(crate) async fn list<T: Listable>(
     Ok(Listed { rows, next_page })
 }
 
+/// A page of rows that are few enough to be had all at once. The right to list is the caller's to check.
+pub(crate) fn page_of<T: Listable>(mut rows: Vec<T>, listing: &Listing) -> Result<Listed<T>, Error> {
+    let is_wanted = |row: &T| {
+        listing.name.as_deref().is_none_or(|name| name == row.name())
+            && listing.state.is_none_or(|state| state == row.state())
+    };
+    rows.retain(is_wanted);
+    rows.sort_by(|one, other| match listing.sort_by {
+        SortBy::Name => (one.name(), one.ocid()).cmp(&(other.name(), other.ocid())),
+        SortBy::TimeCreated => (one.created_at(), one.ocid()).cmp(&(other.created_at(), other.ocid())),
+    });
+    if listing.sort_order == SortOrder::Descending {
+        rows.reverse();
+    }
+    if let Some(last) = &listing.page {
+        let at = rows.iter().position(|row| row.ocid() == last).ok_or_else(|| bad_page(last))?;
+        rows.drain(..=at);
+    }
+    let next_page = end_page(&mut rows, listing.limit, |row| row.ocid().to_owned());
+    Ok(Listed { rows, next_page })
+}
+
 /// Cuts what was read beyond the page off; if there was anything, the last row left says where to go on.
 pub(crate) fn end_page<T>(
     rows: &mut Vec<T>,

@@ -6,7 +6,10 @@ use wharfinger_policy::{MAX_STATEMENT, Policy as Statements, check_policy};
 use wharfinger_types::{Permission, ResourceKind};
 
 use crate::compartments::{self, Compartment};
-use crate::{Ctx, Error, Protected, Target, conditions, fields, rights, secret};
+use crate::listing::{self, Listable};
+use crate::{
+    Ctx, Error, LifecycleState, Listed, Listing, Protected, Target, conditions, fields, rights, secret,
+};
 
 statements! {
     POLICY_BY_OCID =
@@ -64,6 +67,21 @@ impl Policy {
 impl Protected for Policy {
     fn target(&self) -> Target {
         Target { compartment: self.compartment.parse().ok(), ..Target::tenancy(self.tenancy_id) }
+    }
+}
+
+impl Listable for Policy {
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn ocid(&self) -> &str {
+        &self.ocid
+    }
+    fn created_at(&self) -> i64 {
+        self.created_at
+    }
+    fn state(&self) -> LifecycleState {
+        LifecycleState::Active
     }
 }
 
@@ -187,10 +205,10 @@ async fn find(ctx: &Ctx, ocid: &str, permission: Permission) -> Result<Policy, E
     ctx.lookup_or(&POLICY_BY_OCID, &[&ocid.as_str()], permission, &absent, what).await
 }
 
-/// The policies attached to a compartment, by name.
-pub async fn list_policies(ctx: &Ctx, compartment: &str) -> Result<Vec<Policy>, Error> {
+/// The policies attached to a compartment.
+pub async fn list_policies(ctx: &Ctx, compartment: &str, listing: &Listing) -> Result<Listed<Policy>, Error> {
     let compartment = ctx.compartment(compartment, Permission::PolicyRead).await?;
-    Ok(ctx.store().all(&POLICIES_BY_COMPARTMENT, &[&compartment.id]).await?)
+    listing::page_of(ctx.store().all(&POLICIES_BY_COMPARTMENT, &[&compartment.id]).await?, listing)
 }
 
 /// Changes a policy, from the next request on.

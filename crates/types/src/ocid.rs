@@ -15,6 +15,7 @@ pub enum ResourceKind {
     GroupMembership,
     AuthToken,
     Policy,
+    WorkRequest,
     ApiKey,
     ContainerRepo,
 }
@@ -31,6 +32,7 @@ impl ResourceKind {
             ResourceKind::GroupMembership => "groupmembership",
             ResourceKind::AuthToken => "credential",
             ResourceKind::Policy => "policy",
+            ResourceKind::WorkRequest => "workrequest",
             ResourceKind::ApiKey => "apikey",
             ResourceKind::ContainerRepo => "containerrepo",
         }

@@ -7,12 +7,15 @@
 mod api_keys;
 mod auth_tokens;
 mod caller;
+mod compartments;
 mod groups;
 mod memberships;
+mod policies;
 mod query;
 mod tags;
 mod tenancies;
 mod users;
+mod work_requests;
 
 use axum::extract::Request;
 use axum::middleware::{self, Next};
@@ -40,6 +43,9 @@ pub(crate) fn router(iam: Iam) -> Router {
         .merge(auth_tokens::router())
         .merge(api_keys::router())
         .merge(tenancies::router())
+        .merge(compartments::router())
+        .merge(policies::router())
+        .merge(work_requests::router())
         .method_not_allowed_fallback(async || Failure::method_not_allowed())
         .fallback(async || Failure::no_such_path())
         .layer(middleware::from_fn(name_request))

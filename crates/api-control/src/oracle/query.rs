@@ -17,6 +17,7 @@ const MAX_LIMIT: usize = 1_000;
 #[serde(rename_all = "camelCase")]
 pub(super) struct ListQuery {
     compartment_id: Option<String>,
+    pub(super) compartment_id_in_subtree: Option<bool>,
     limit: Option<usize>,
     page: Option<String>,
     name: Option<String>,

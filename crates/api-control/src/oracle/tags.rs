@@ -1,7 +1,7 @@
 //! Tags on resources: freeform ones are kept, defined ones are not there yet.
 
 use serde_json::{Map, Value, json};
-use wharfinger_iam::Error;
+use wharfinger_iam::{Error, FreeformTags};
 
 use crate::error::Failure;
 
@@ -16,6 +16,19 @@ pub(super) fn refuse_defined_tags(tags: Option<&DefinedTags>) -> Result<(), Fail
             field: "definedTags",
             value: namespace.chars().take(40).collect(),
             remedy: "there are no tag namespaces: leave it empty and use `freeformTags`",
+        }
+        .into()),
+    }
+}
+
+/// For resources that keep no tags yet.
+pub(super) fn refuse_freeform_tags(tags: Option<&FreeformTags>) -> Result<(), Failure> {
+    match tags.and_then(|tags| tags.keys().next()) {
+        None => Ok(()),
+        Some(key) => Err(Error::Invalid {
+            field: "freeformTags",
+            value: key.chars().take(40).collect(),
+            remedy: "resources of this kind keep no tags yet: leave it empty",
         }
         .into()),
     }

@@ -1,18 +1,17 @@
-//! What an installation has one of: the tenancy with its root compartment and namespace, the region, the
-//! availability domain.
+//! What an installation has one of: the tenancy with its namespace, the region, the availability domain.
 
 use axum::Json;
 use axum::extract::Path;
 use axum::response::IntoResponse;
 use axum::routing::{Router, get};
 use serde_json::{Value, json};
-use wharfinger_iam::{Iam, LifecycleState, Tenancy, home};
+use wharfinger_iam::{Iam, Tenancy, home};
 use wharfinger_types::Permission;
 
+use super::Answer;
 use super::caller::Caller;
 use super::query::Parameters;
 use super::tags::with_tags;
-use super::{Answer, page, time};
 use crate::error::Failure;
 use crate::v1::named;
 
@@ -28,8 +27,6 @@ pub(super) fn router() -> Router<Iam> {
             "/20160918/availabilityDomains",
             named(get(list_availability_domains), "list_availability_domains"),
         )
-        .route("/20160918/compartments", named(get(list_compartments), "list_compartments"))
-        .route("/20160918/compartments/{compartment}", named(get(get_compartment), "get_compartment"))
         .route("/n", named(get(get_namespace), "get_namespace"))
         .route("/n/{namespace}", named(get(get_namespace_metadata), "get_namespace_metadata"))
 }
@@ -72,25 +69,6 @@ async fn list_availability_domains(parameters: Parameters, caller: Caller) -> An
         "name": format!("{}-AD-1", tenancy.region_key),
         "compartmentId": tenancy.ocid,
     }]))
-}
-
-/// The root compartment is the only one so far.
-async fn get_compartment(Path(compartment): Path<String>, caller: Caller) -> Answer {
-    let root = home::tenancy(&caller.ctx, &compartment, Permission::CompartmentInspect).await?;
-    let view = json!({
-        "id": root.root_ocid,
-        "compartmentId": root.ocid,
-        "name": root.name,
-        "description": "",
-        "timeCreated": home::founded_at(&caller.ctx, &root).await?.map(time),
-        "lifecycleState": LifecycleState::Active.as_str(),
-    });
-    json_answer(with_tags(view, "{}"))
-}
-
-async fn list_compartments(parameters: Parameters, caller: Caller) -> Answer {
-    parameters?.0.tenancy(&caller.ctx, Permission::CompartmentInspect).await?;
-    page(Vec::new(), None)
 }
 
 /// A bare JSON string.

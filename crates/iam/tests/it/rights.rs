@@ -2,7 +2,9 @@
 
 use tokio::task::JoinSet;
 use wharfinger_iam::policies::{self, Policy, PolicyText};
-use wharfinger_iam::{Conditions, Ctx, Error, Target, compartments, groups, memberships};
+use wharfinger_iam::{
+    Conditions, Ctx, Error, Listing, Target, compartments, groups, memberships, work_requests,
+};
 use wharfinger_metastore::Store;
 use wharfinger_testkit::on_each_engine;
 use wharfinger_testkit::services::{Installation, found, request};
@@ -121,15 +123,15 @@ on_each_engine! {
             assert!(refused.contains(part), "`{part}` is not in: {refused}");
         }
         assert!(matches!(policy(&installation, &root, "none", &[]).await, Err(Error::Statements(_))));
-        let all = policies::list_policies(&installation.local(), &root).await.unwrap();
-        assert_eq!(all.iter().map(|policy| policy.name.as_str()).collect::<Vec<_>>(), ["Tenant Admin Policy"]);
+        let all = policies::list_policies(&installation.local(), &root, &Listing::by_name(10, None)).await.unwrap();
+        assert_eq!(all.rows.iter().map(|policy| policy.name.as_str()).collect::<Vec<_>>(), ["Tenant Admin Policy"]);
     }
 
     async fn the_systems_own_policy_can_not_be_changed(store: Store) {
         let installation = found(store).await;
         let root = installation.tenancy.root_ocid.clone();
         let admin = installation.administrator().await;
-        let own = policies::list_policies(&admin, &root).await.unwrap().remove(0);
+        let own = policies::list_policies(&admin, &root, &Listing::by_name(10, None)).await.unwrap().rows.remove(0);
         assert!(own.is_default);
         let deleted = policies::delete_policy(&admin, &own.ocid).await;
         assert!(matches!(deleted, Err(Error::Invalid { field: "policyId", .. })), "{deleted:?}");
@@ -160,7 +162,7 @@ on_each_engine! {
         assert!(compartments::delete_compartment(&alice, &team.ocid).await.is_err());
         let alice = installation.iam.login(request(), "acme/alice", &secret).await.unwrap();
         compartments::delete_compartment(&alice, &team.ocid).await.unwrap();
-        assert!(compartments::list_compartments(&alice, &root, false).await.is_err());
+        assert!(compartments::list_compartments(&alice, &root, false, &Listing::by_name(10, None)).await.is_err());
     }
 
     async fn compartments_are_six_levels_deep_and_names_unique_in_each(store: Store) {
@@ -179,9 +181,16 @@ on_each_engine! {
             let refused = compartments::create_compartment(&local, &root, bad, "").await;
             assert!(matches!(refused, Err(Error::Invalid { .. })), "{bad}");
         }
-        let all = compartments::list_compartments(&local, &root, true).await.unwrap();
-        assert_eq!(all.len(), 6);
-        assert_eq!(compartments::list_compartments(&local, &root, false).await.unwrap().len(), 1);
+        let count = async |subtree: bool| {
+            let listing = Listing::by_name(10, None);
+            compartments::list_compartments(&local, &root, subtree, &listing).await.unwrap().rows.len()
+        };
+        assert_eq!((count(true).await, count(false).await), (6, 1));
+        let first = compartments::list_compartments(&local, &root, true, &Listing::by_name(4, None)).await.unwrap();
+        let rest = Listing::by_name(4, first.next_page);
+        let rest = compartments::list_compartments(&local, &root, true, &rest).await.unwrap();
+        assert_eq!(rest.rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["level5", "level6"]);
+        assert_eq!(rest.next_page, None);
     }
 
     async fn a_deleted_compartment_frees_its_name_and_can_come_back(store: Store) {
@@ -190,15 +199,18 @@ on_each_engine! {
         let root = installation.tenancy.root_ocid.clone();
         let dev = compartment(&installation, &root, "dev").await;
         let team = compartment(&installation, &dev, "team").await;
-        let full = compartments::delete_compartment(&local, &dev).await;
-        assert!(matches!(&full, Err(Error::Conflict(held)) if held.contains("team")), "{full:?}");
+        let full = compartments::delete_compartment(&local, &dev).await.unwrap();
+        assert!(full.failure.as_deref().is_some_and(|failure| failure.contains("team")), "{full:?}");
+        assert!(compartments::get_compartment(&local, &dev).await.unwrap().deleted_at.is_none());
+        let found = work_requests::get_work_request(&local, &full.ocid).await.unwrap();
+        assert_eq!(found.failure, full.failure);
         let expecting = |version: &str| {
             installation.local().under(Conditions::new(Some(version), None, "", b"").unwrap())
         };
         let stale = compartments::delete_compartment(&expecting("7"), &team).await;
         assert!(matches!(stale, Err(Error::NoEtagMatch)), "{stale:?}");
         compartments::delete_compartment(&expecting("0"), &team).await.unwrap();
-        compartments::delete_compartment(&local, &dev).await.unwrap();
+        assert_eq!(compartments::delete_compartment(&local, &dev).await.unwrap().failure, None);
         let gone = compartments::get_compartment(&local, &dev).await.unwrap();
         assert!(gone.deleted_at.is_some() && gone.name.starts_with("dev."), "{gone:?}");
         let again = compartment(&installation, &root, "dev").await;

@@ -50,6 +50,18 @@ CREATE TABLE policy (
 ) STRICT;
 CREATE INDEX policy_by_compartment ON policy (compartment_id, name);
 
+-- How the deletion of a compartment went; compartment and resource are OCIDs.
+CREATE TABLE work_request (
+    id INTEGER PRIMARY KEY,
+    ocid TEXT NOT NULL UNIQUE,
+    tenancy_id INTEGER NOT NULL REFERENCES tenancy (id) ON DELETE RESTRICT,
+    compartment TEXT NOT NULL,
+    resource TEXT NOT NULL,
+    failure TEXT,
+    created_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX work_request_by_compartment ON work_request (compartment, ocid);
+
 CREATE TABLE identity_domain (
     id INTEGER PRIMARY KEY,
     ocid TEXT NOT NULL UNIQUE,

@@ -1,9 +1,10 @@
 //! Guarded operations that meet each other: whatever the order, the invariants hold.
 
 use tokio::task::JoinSet;
-use wharfinger_iam::Error as IamError;
+use wharfinger_iam::{Error as IamError, compartments};
 use wharfinger_metastore::Store;
-use wharfinger_registry::{Error, repositories};
+use wharfinger_registry::Error;
+use wharfinger_registry::repositories::{self, Visibility};
 use wharfinger_testkit::on_each_engine;
 use wharfinger_testkit::services::found;
 use wharfinger_types::Digest;
@@ -121,6 +122,28 @@ on_each_engine! {
                 }
                 Err(other) => panic!("round {round}: {other:?}"),
             }
+        }
+    }
+
+    async fn a_compartment_is_deleted_or_gets_a_repository_never_both(store: Store) {
+        let installation = found(store).await;
+        let root = installation.tenancy.root_ocid.clone();
+        for round in 0..10 {
+            let dev = compartments::create_compartment(&installation.local(), &root, &format!("dev{round}"), "").await.unwrap().ocid;
+            let mut racing = JoinSet::new();
+            for number in 0..5 {
+                let (installation, dev) = (installation.clone(), dev.clone());
+                racing.spawn(async move {
+                    let (local, tenancy) = (installation.local(), &installation.tenancy);
+                    let name = format!("app-{round}-{number}").parse().unwrap();
+                    let made = repositories::create_repository(&local, tenancy, &dev, &name, Visibility::Private).await;
+                    u32::from(made.is_ok())
+                });
+            }
+            let deleted = compartments::delete_compartment(&installation.local(), &dev).await;
+            let made: u32 = racing.join_all().await.into_iter().sum();
+            let is_deleted = deleted.is_ok_and(|request| request.failure.is_none());
+            assert!(!is_deleted || made == 0, "round {round}: deleted with {made} repositories in it");
         }
     }
 }

@@ -1,0 +1,117 @@
+//! `/20160918/compartments`.
+
+use axum::extract::Path;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::IntoResponse;
+use axum::routing::{Router, delete, get, post, put};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use wharfinger_iam::compartments::{self, Compartment};
+use wharfinger_iam::{FreeformTags, Iam};
+
+use super::caller::{Caller, required};
+use super::query::Parameters;
+use super::tags::{DefinedTags, refuse_defined_tags, refuse_freeform_tags, with_tags};
+use super::{Answer, page, resource, time};
+use crate::v1::named;
+
+const WORK_REQUEST: HeaderName = HeaderName::from_static("opc-work-request-id");
+
+pub(super) fn router() -> Router<Iam> {
+    Router::new()
+        .route(
+            "/20160918/compartments",
+            named(get(list_compartments), "list_compartments")
+                .merge(named(post(create_compartment), "create_compartment")),
+        )
+        .route(
+            "/20160918/compartments/{compartment}",
+            named(get(get_compartment), "get_compartment")
+                .merge(named(put(update_compartment), "update_compartment"))
+                .merge(named(delete(delete_compartment), "delete_compartment")),
+        )
+        .route(
+            "/20160918/compartments/{compartment}/actions/recoverCompartment",
+            named(post(recover_compartment), "recover_compartment"),
+        )
+}
+
+fn view(compartment: &Compartment) -> Value {
+    let view = json!({
+        "id": compartment.ocid,
+        // The root names itself, as it does in Oracle Cloud.
+        "compartmentId": compartment.parent.as_deref().unwrap_or(&compartment.ocid),
+        "name": compartment.name,
+        "description": compartment.description,
+        "timeCreated": time(compartment.created_at),
+        "lifecycleState": compartment.lifecycle_state().as_str(),
+        "isAccessible": true,
+    });
+    with_tags(view, "{}")
+}
+
+fn answer(compartment: &Compartment) -> Answer {
+    resource(view(compartment), compartment.revision)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct CreateCompartmentDetails {
+    compartment_id: Option<String>,
+    name: Option<String>,
+    description: Option<String>,
+    freeform_tags: Option<FreeformTags>,
+    defined_tags: Option<DefinedTags>,
+}
+
+async fn create_compartment(caller: Caller) -> Answer {
+    let body: CreateCompartmentDetails = caller.body()?;
+    refuse_defined_tags(body.defined_tags.as_ref())?;
+    refuse_freeform_tags(body.freeform_tags.as_ref())?;
+    let parent = required("compartmentId", body.compartment_id)?;
+    let (name, description) = (required("name", body.name)?, required("description", body.description)?);
+    answer(&compartments::create_compartment(&caller.ctx, &parent, &name, &description).await?)
+}
+
+async fn list_compartments(parameters: Parameters, caller: Caller) -> Answer {
+    let query = parameters?.0;
+    let listing = query.listing()?;
+    let parent = required("compartmentId", query.compartment())?;
+    let subtree = query.compartment_id_in_subtree.unwrap_or(false);
+    let listed = compartments::list_compartments(&caller.ctx, parent, subtree, &listing).await?;
+    page(listed.rows.iter().map(view).collect(), listed.next_page)
+}
+
+async fn get_compartment(Path(compartment): Path<String>, caller: Caller) -> Answer {
+    answer(&compartments::get_compartment(&caller.ctx, &compartment).await?)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct UpdateCompartmentDetails {
+    name: Option<String>,
+    description: Option<String>,
+    freeform_tags: Option<FreeformTags>,
+    defined_tags: Option<DefinedTags>,
+}
+
+async fn update_compartment(Path(compartment): Path<String>, caller: Caller) -> Answer {
+    let body: UpdateCompartmentDetails = caller.body()?;
+    refuse_defined_tags(body.defined_tags.as_ref())?;
+    refuse_freeform_tags(body.freeform_tags.as_ref())?;
+    let (name, description) = (body.name.as_deref(), body.description.as_deref());
+    answer(&compartments::update_compartment(&caller.ctx, &compartment, name, description).await?)
+}
+
+async fn delete_compartment(Path(compartment): Path<String>, caller: Caller) -> Answer {
+    let request = compartments::delete_compartment(&caller.ctx, &compartment).await?;
+    let mut response = StatusCode::ACCEPTED.into_response();
+    if let Ok(id) = HeaderValue::from_str(&request.ocid) {
+        response.headers_mut().insert(WORK_REQUEST, id);
+    }
+    Ok(response)
+}
+
+async fn recover_compartment(Path(compartment): Path<String>, caller: Caller) -> Answer {
+    answer(&compartments::recover_compartment(&caller.ctx, &compartment).await?)
+}

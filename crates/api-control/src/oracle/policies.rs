@@ -1,0 +1,111 @@
+//! `/20160918/policies`.
+
+use axum::extract::Path;
+use axum::routing::{Router, delete, get, post, put};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use wharfinger_iam::policies::{self, Policy, PolicyText};
+use wharfinger_iam::{FreeformTags, Iam, LifecycleState};
+
+use super::caller::{Caller, required};
+use super::query::Parameters;
+use super::tags::{DefinedTags, refuse_defined_tags, refuse_freeform_tags, with_tags};
+use super::{Answer, nothing, page, resource, time};
+use crate::v1::named;
+
+pub(super) fn router() -> Router<Iam> {
+    Router::new()
+        .route(
+            "/20160918/policies",
+            named(get(list_policies), "list_policies").merge(named(post(create_policy), "create_policy")),
+        )
+        .route(
+            "/20160918/policies/{policy}",
+            named(get(get_policy), "get_policy")
+                .merge(named(put(update_policy), "update_policy"))
+                .merge(named(delete(delete_policy), "delete_policy")),
+        )
+}
+
+fn view(policy: &Policy) -> Value {
+    let view = json!({
+        "id": policy.ocid,
+        "compartmentId": policy.compartment,
+        "name": policy.name,
+        "description": policy.description,
+        "statements": policy.statements(),
+        "versionDate": policy.version_date,
+        "timeCreated": time(policy.created_at),
+        "lifecycleState": LifecycleState::Active.as_str(),
+    });
+    with_tags(view, "{}")
+}
+
+fn answer(policy: &Policy) -> Answer {
+    resource(view(policy), policy.revision)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct CreatePolicyDetails {
+    compartment_id: Option<String>,
+    name: Option<String>,
+    description: Option<String>,
+    statements: Option<Vec<String>>,
+    version_date: Option<String>,
+    freeform_tags: Option<FreeformTags>,
+    defined_tags: Option<DefinedTags>,
+}
+
+async fn create_policy(caller: Caller) -> Answer {
+    let body: CreatePolicyDetails = caller.body()?;
+    refuse_defined_tags(body.defined_tags.as_ref())?;
+    refuse_freeform_tags(body.freeform_tags.as_ref())?;
+    let compartment = required("compartmentId", body.compartment_id)?;
+    let name = required("name", body.name)?;
+    let text = PolicyText {
+        description: Some(required("description", body.description)?),
+        statements: Some(required("statements", body.statements)?),
+        version_date: body.version_date,
+    };
+    answer(&policies::create_policy(&caller.ctx, &compartment, &name, text).await?)
+}
+
+async fn list_policies(parameters: Parameters, caller: Caller) -> Answer {
+    let query = parameters?.0;
+    let listing = query.listing()?;
+    let compartment = required("compartmentId", query.compartment())?;
+    let listed = policies::list_policies(&caller.ctx, compartment, &listing).await?;
+    page(listed.rows.iter().map(view).collect(), listed.next_page)
+}
+
+async fn get_policy(Path(policy): Path<String>, caller: Caller) -> Answer {
+    answer(&policies::get_policy(&caller.ctx, &policy).await?)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct UpdatePolicyDetails {
+    description: Option<String>,
+    statements: Option<Vec<String>>,
+    version_date: Option<String>,
+    freeform_tags: Option<FreeformTags>,
+    defined_tags: Option<DefinedTags>,
+}
+
+async fn update_policy(Path(policy): Path<String>, caller: Caller) -> Answer {
+    let body: UpdatePolicyDetails = caller.body()?;
+    refuse_defined_tags(body.defined_tags.as_ref())?;
+    refuse_freeform_tags(body.freeform_tags.as_ref())?;
+    let text = PolicyText {
+        description: body.description,
+        statements: body.statements,
+        version_date: body.version_date,
+    };
+    answer(&policies::update_policy(&caller.ctx, &policy, text).await?)
+}
+
+async fn delete_policy(Path(policy): Path<String>, caller: Caller) -> Answer {
+    policies::delete_policy(&caller.ctx, &policy).await?;
+    nothing()
+}

@@ -1,0 +1,60 @@
+//! `/20160918/workRequests`.
+
+use axum::Json;
+use axum::extract::Path;
+use axum::response::IntoResponse;
+use axum::routing::{Router, get};
+use serde_json::{Value, json};
+use wharfinger_iam::Iam;
+use wharfinger_iam::work_requests::{self, WorkRequest};
+
+use super::caller::{Caller, required};
+use super::query::Parameters;
+use super::{Answer, page, time};
+use crate::v1::named;
+
+pub(super) fn router() -> Router<Iam> {
+    Router::new()
+        .route("/20160918/workRequests", named(get(list_work_requests), "list_work_requests"))
+        .route("/20160918/workRequests/{request}", named(get(get_work_request), "get_work_request"))
+}
+
+/// It began and ended with the request that made it.
+fn view(request: &WorkRequest) -> Value {
+    let at = time(request.created_at);
+    let (status, action) = match request.failure {
+        None => ("SUCCEEDED", "DELETED"),
+        Some(_) => ("FAILED", "FAILED"),
+    };
+    let errors = request.failure.iter();
+    let errors: Vec<Value> = errors
+        .map(|failure| json!({ "code": "IncorrectState", "message": failure, "timestamp": at }))
+        .collect();
+    json!({
+        "id": request.ocid,
+        "operationType": "DELETE_COMPARTMENT",
+        "compartmentId": request.compartment,
+        "status": status,
+        "resources": [{ "identifier": request.resource, "entityType": "compartment", "actionType": action }],
+        "errors": errors,
+        "logs": [],
+        "timeAccepted": at,
+        "timeStarted": at,
+        "timeFinished": at,
+        "percentComplete": 100.0,
+    })
+}
+
+async fn get_work_request(Path(request): Path<String>, caller: Caller) -> Answer {
+    Ok(Json(view(&work_requests::get_work_request(&caller.ctx, &request).await?)).into_response())
+}
+
+async fn list_work_requests(parameters: Parameters, caller: Caller) -> Answer {
+    let query = parameters?.0;
+    let (limit, after) = query.page()?;
+    let compartment = required("compartmentId", query.compartment())?;
+    let after = after.unwrap_or_default();
+    let requests = work_requests::list_work_requests(&caller.ctx, compartment, &after, limit).await?;
+    let next = requests.last().filter(|_| requests.len() == limit).map(|request| request.ocid.clone());
+    page(requests.iter().map(view).collect(), next)
+}

@@ -1,0 +1,84 @@
+//! Work requests: how an operation that the API calls asynchronous went. Here they have ended when they are
+//! made.
+
+use wharfinger_metastore::{Tx, row, statements};
+use wharfinger_types::{Permission, ResourceKind, Timestamp};
+
+use crate::compartments::Compartment;
+use crate::{Ctx, Error, Protected, Target, secret};
+
+statements! {
+    WORK_REQUEST_INSERT =
+        "INSERT INTO work_request (ocid, tenancy_id, compartment, resource, failure, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6)";
+    WORK_REQUEST_BY_OCID =
+        "SELECT ocid, tenancy_id, compartment, resource, failure, created_at FROM work_request WHERE ocid = $1";
+    WORK_REQUESTS_BY_COMPARTMENT =
+        "SELECT ocid, tenancy_id, compartment, resource, failure, created_at FROM work_request
+         WHERE compartment = $1 AND ocid > $2 ORDER BY ocid LIMIT $3";
+}
+
+row! {
+    /// The deletion of a compartment.
+    pub struct WorkRequest {
+        /// OCID.
+        pub ocid: String,
+        /// Internal id of the tenancy.
+        pub tenancy_id: i64,
+        /// OCID of the compartment that the resource was in.
+        pub compartment: String,
+        /// OCID of the resource.
+        pub resource: String,
+        /// Why it failed; `None` if it did not.
+        pub failure: Option<String>,
+        /// Microseconds since the epoch.
+        pub created_at: i64,
+    }
+}
+
+impl WorkRequest {
+    /// The successful deletion of a compartment.
+    pub(crate) fn of_deletion(compartment: &Compartment, now: Timestamp) -> Result<WorkRequest, Error> {
+        Ok(WorkRequest {
+            ocid: secret::new_ocid(ResourceKind::WorkRequest)?.to_string(),
+            tenancy_id: compartment.tenancy_id,
+            compartment: compartment.parent.clone().unwrap_or_else(|| compartment.ocid.clone()),
+            resource: compartment.ocid.clone(),
+            failure: None,
+            created_at: now.0,
+        })
+    }
+}
+
+impl Protected for WorkRequest {
+    fn target(&self) -> Target {
+        Target { compartment: self.compartment.parse().ok(), ..Target::tenancy(self.tenancy_id) }
+    }
+}
+
+pub(crate) fn insert(tx: &mut Tx, request: &WorkRequest) -> Result<(), Error> {
+    let WorkRequest { ocid, tenancy_id, compartment, resource, failure, created_at } = request;
+    tx.run(&WORK_REQUEST_INSERT, &[ocid, tenancy_id, compartment, resource, failure, created_at])?;
+    Ok(())
+}
+
+/// A work request, for one who may see compartments where the resource was.
+pub async fn get_work_request(ctx: &Ctx, ocid: &str) -> Result<WorkRequest, Error> {
+    let permission = Permission::CompartmentInspect;
+    let ocid: wharfinger_types::Ocid = ocid.parse().map_err(|_| ctx.refuse(permission))?;
+    let (absent, what) = (Target::tenancy(0), ("work request", ocid.as_str()));
+    ctx.lookup_or(&WORK_REQUEST_BY_OCID, &[&ocid.as_str()], permission, &absent, what).await
+}
+
+/// Those of a compartment, behind the given OCID.
+pub async fn list_work_requests(
+    ctx: &Ctx,
+    compartment: &str,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<WorkRequest>, Error> {
+    let compartment = ctx.compartment(compartment, Permission::CompartmentInspect).await?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let after = if after.contains('\0') { "" } else { after };
+    Ok(ctx.store().all(&WORK_REQUESTS_BY_COMPARTMENT, &[&compartment.ocid, &after, &limit]).await?)
+}
