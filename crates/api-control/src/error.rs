@@ -32,6 +32,7 @@ impl From<Error> for Failure {
                 (StatusCode::CONFLICT, "NotAuthorizedOrResourceAlreadyExists")
             }
             ErrorKind::Conflict => (StatusCode::CONFLICT, "IncorrectState"),
+            ErrorKind::Changed => (StatusCode::PRECONDITION_FAILED, "NoEtagMatch"),
             ErrorKind::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
             ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
             ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),

@@ -11,3 +11,8 @@ use wharfinger_iam::Iam;
 pub fn router(iam: Iam) -> Router {
     v1::router(iam)
 }
+
+/// The names of all operations, for tests that try each of them.
+pub fn operations() -> Vec<&'static str> {
+    v1::operations()
+}

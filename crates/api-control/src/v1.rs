@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use wharfinger_iam::auth_tokens::{self, AuthToken};
 use wharfinger_iam::groups::{self, Group};
 use wharfinger_iam::users::{self, User};
-use wharfinger_iam::{Ctx, Error as IamError, Founding, Iam, Listener, Tenancy, tenancies};
+use wharfinger_iam::{Ctx, Error as IamError, Founding, Iam, Listener, Tenancy, compartments, tenancies};
 use wharfinger_registry::repositories::{self, Repository, Visibility};
 use wharfinger_types::{Namespace, OperationName, Page, Permission, RepositoryName, Timestamp};
 
@@ -26,40 +26,35 @@ const NEXT_PAGE: HeaderName = HeaderName::from_static("opc-next-page");
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1_000;
 
+/// Every operation with its path and handler: router and list of names are both made from it.
+fn routes() -> [(&'static str, &'static str, Routed); 15] {
+    [
+        ("list_users", "/api/v1/users", get(list_users)),
+        ("create_user", "/api/v1/users", post(create_user)),
+        ("update_user", "/api/v1/users/{user}", patch(update_user)),
+        ("delete_user", "/api/v1/users/{user}", delete(delete_user)),
+        ("list_auth_tokens", "/api/v1/users/{user}/auth-tokens", get(list_auth_tokens)),
+        ("create_auth_token", "/api/v1/users/{user}/auth-tokens", post(create_auth_token)),
+        ("delete_auth_token", "/api/v1/users/{user}/auth-tokens/{id}", delete(delete_auth_token)),
+        ("create_group", "/api/v1/groups", post(create_group)),
+        ("add_user_to_group", "/api/v1/groups/{group}/users/{user}", put(add_user_to_group)),
+        ("remove_user_from_group", "/api/v1/groups/{group}/users/{user}", delete(remove_user_from_group)),
+        ("list_repositories", "/api/v1/repositories", get(list_repositories)),
+        ("create_repository", "/api/v1/repositories", post(create_repository)),
+        ("update_repository", "/api/v1/repositories/{name}", patch(update_repository)),
+        ("delete_repository", "/api/v1/repositories/{name}", delete(delete_repository)),
+        ("create_tenancy", "/api/v1/tenancies", post(create_tenancy)),
+    ]
+}
+
 pub(crate) fn router(iam: Iam) -> Router {
-    Router::new()
-        .route(
-            "/api/v1/users",
-            named(get(list_users), "list_users").merge(named(post(create_user), "create_user")),
-        )
-        .route(
-            "/api/v1/users/{user}",
-            named(patch(update_user), "update_user").merge(named(delete(delete_user), "delete_user")),
-        )
-        .route(
-            "/api/v1/users/{user}/auth-tokens",
-            named(get(list_auth_tokens), "list_auth_tokens")
-                .merge(named(post(create_auth_token), "create_auth_token")),
-        )
-        .route("/api/v1/users/{user}/auth-tokens/{id}", named(delete(delete_auth_token), "delete_auth_token"))
-        .route("/api/v1/groups", named(post(create_group), "create_group"))
-        .route(
-            "/api/v1/groups/{group}/users/{user}",
-            named(put(add_user_to_group), "add_user_to_group")
-                .merge(named(delete(remove_user_from_group), "remove_user_from_group")),
-        )
-        .route(
-            "/api/v1/repositories",
-            named(get(list_repositories), "list_repositories")
-                .merge(named(post(create_repository), "create_repository")),
-        )
-        .route(
-            "/api/v1/repositories/{name}",
-            named(patch(update_repository), "update_repository")
-                .merge(named(delete(delete_repository), "delete_repository")),
-        )
-        .route("/api/v1/tenancies", named(post(create_tenancy), "create_tenancy"))
-        .with_state(iam)
+    let add = |router: Router<Iam>, (operation, path, route)| router.route(path, named(route, operation));
+    routes().into_iter().fold(Router::new(), add).with_state(iam)
+}
+
+/// The names of all operations.
+pub(crate) fn operations() -> Vec<&'static str> {
+    routes().into_iter().map(|(operation, ..)| operation).collect()
 }
 
 type Routed = axum::routing::MethodRouter<Iam>;
@@ -261,6 +256,8 @@ async fn remove_user_from_group(caller: Caller, Path((group, user)): Path<(Strin
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct CreateRepositoryBody {
     display_name: String,
+    /// Names of compartments below the root, such as `dev:team`; the root if absent.
+    compartment: Option<String>,
     #[serde(default)]
     is_public: bool,
 }
@@ -272,9 +269,12 @@ fn visibility(is_public: bool) -> Visibility {
 async fn create_repository(caller: Caller, body: Body<CreateRepositoryBody>) -> Answer {
     let Json(body) = body?;
     let name: RepositoryName = body.display_name.parse()?;
+    let Caller { ctx, tenancy } = &caller;
+    let path = body.compartment.as_deref().unwrap_or_default();
+    let compartment = compartments::by_path(ctx, tenancy, path, Permission::RepositoryCreate).await?;
+    let visibility = visibility(body.is_public);
     let repository =
-        repositories::create_repository(&caller.ctx, &caller.tenancy, &name, visibility(body.is_public))
-            .await?;
+        repositories::create_repository(ctx, tenancy, &compartment.ocid, &name, visibility).await?;
     Ok(Json(repository_view(&caller.tenancy, &repository, "AVAILABLE")))
 }
 

@@ -39,7 +39,7 @@ pub(crate) async fn head(
 ) -> Result<Response, Failure> {
     let size = state.registry.stat_blob(ctx, image, digest).await?;
     if etag::is_known(parts, digest) {
-        return etag::not_modified(digest);
+        return etag::not_modified(digest, size);
     }
     found(StatusCode::OK, digest, size)
 }
@@ -52,10 +52,10 @@ pub(crate) async fn get(
     parts: &Parts,
 ) -> Result<Response, Failure> {
     let reader = state.registry.open_blob(ctx, image, digest).await?;
-    if etag::is_known(parts, digest) {
-        return etag::not_modified(digest);
-    }
     let size = reader.size();
+    if etag::is_known(parts, digest) {
+        return etag::not_modified(digest, size);
+    }
     let range = parts.headers.get(header::RANGE).and_then(|value| value.to_str().ok());
     let range = range.filter(|_| etag::allows_range(parts, digest));
     match range::wanted(range, size) {

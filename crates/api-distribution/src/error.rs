@@ -11,7 +11,7 @@ use crate::authenticate::Challenge;
 
 /// A refusal or fault, ready to be rendered.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub struct Failure {
     pub(crate) status: StatusCode,
     code: &'static str,
     message: String,
@@ -74,11 +74,10 @@ impl Failure {
         self
     }
 
-    /// The answer; to a HEAD without a body.
-    pub(crate) fn render(self, challenge: &Challenge, is_head: bool) -> Response {
+    /// The answer. To a HEAD the server sends its head only, with the length that the body has.
+    pub(crate) fn render(self, challenge: &Challenge) -> Response {
         let body =
             json!({ "errors": [{ "code": self.code, "message": self.message, "detail": null }] }).to_string();
-        let body = if is_head { String::new() } else { body };
         let mut response = (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
         if self.status == StatusCode::UNAUTHORIZED
             && let Ok(value) =
@@ -108,6 +107,7 @@ impl From<Error> for Failure {
             ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
             ErrorKind::Denied => StatusCode::FORBIDDEN,
             ErrorKind::Conflict => StatusCode::CONFLICT,
+            ErrorKind::Changed => StatusCode::PRECONDITION_FAILED,
             ErrorKind::Invalid => StatusCode::BAD_REQUEST,
             ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ErrorKind::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,

@@ -26,8 +26,12 @@ pub(crate) fn allows_range(parts: &Parts, digest: &Digest) -> bool {
     parts.headers.get(header::IF_RANGE).is_none_or(|value| value.as_bytes() == of(digest).as_bytes())
 }
 
-/// The answer to one who has it.
-pub(crate) fn not_modified(digest: &Digest) -> Result<Response, Failure> {
-    let headers = [(header::ETAG, &*of(digest)), (CONTENT_DIGEST, digest.as_str())];
+/// The answer to one who has it. Its length is that of the content (RFC 9110, section 8.6), which it lacks.
+pub(crate) fn not_modified(digest: &Digest, size: u64) -> Result<Response, Failure> {
+    let headers = [
+        (header::CONTENT_LENGTH, &*size.to_string()),
+        (header::ETAG, &*of(digest)),
+        (CONTENT_DIGEST, digest.as_str()),
+    ];
     empty(StatusCode::NOT_MODIFIED, &headers)
 }

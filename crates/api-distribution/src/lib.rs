@@ -11,7 +11,7 @@ mod etag;
 mod extensions;
 mod manifests;
 mod query;
-mod range;
+pub mod range;
 mod referrers;
 mod route;
 mod tags;
@@ -33,8 +33,9 @@ use wharfinger_registry::Registry;
 use wharfinger_types::OperationName;
 
 use authenticate::Credentials;
-use error::Failure;
-use route::Route;
+pub use error::Failure;
+pub use query::Query;
+pub use route::{OPERATIONS, Route};
 
 /// Where the token endpoint is, as in OCIR.
 pub const TOKEN_PATH: &str = "/20180419/docker/token";
@@ -73,19 +74,36 @@ async fn dispatch(State(state): State<Distribution>, request: Request) -> Respon
     let (parts, body) = request.into_parts();
     let route = Route::parse(parts.uri.path());
     let scope = route.as_ref().ok().and_then(|route| route.scope(&parts.method));
-    let operation = route.as_ref().map_or("unknown", |route| route.operation(&parts.method));
+    let operation = route.as_ref().ok().and_then(|route| route.operation(&parts.method));
     let mut body = body.into_data_stream();
     let mut response = match answer(&state, route, &parts, &mut body).await {
         Ok(response) => response,
         Err(failure) => {
-            drain(&mut body).await;
-            failure.render(&authenticate::Challenge::new(&parts, scope), parts.method == Method::HEAD)
+            if !waits_for_a_yes(&parts, failure.status) {
+                drain(&mut body).await;
+            }
+            failure.render(&authenticate::Challenge::new(&parts, scope))
         }
     };
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
-    response.extensions_mut().insert(OperationName(operation));
+    response.extensions_mut().insert(OperationName(operation.unwrap_or("unknown")));
     response
+}
+
+/// Whether the client sends its body only when told to, and was refused before it was: reading tells it
+/// to (RFC 9110, section 10.1.1).
+fn waits_for_a_yes(parts: &Parts, status: StatusCode) -> bool {
+    let is_before_the_body = matches!(
+        status,
+        StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::RANGE_NOT_SATISFIABLE
+            | StatusCode::TOO_MANY_REQUESTS
+    );
+    is_before_the_body && parts.headers.contains_key(header::EXPECT)
 }
 
 /// Reads on for a moment: a connection closed over unread bytes is reset, and a client in the middle
@@ -112,6 +130,9 @@ async fn answer(
 ) -> Result<Response, Failure> {
     let ctx = authenticate::authenticate(&state.iam, parts).await?;
     match (route?, parts.method.clone()) {
+        (route, method) if route.operation(&method).is_none() => {
+            Err(Failure::method_not_allowed(&method, route.methods()))
+        }
         (Route::Base, Method::GET | Method::HEAD) => base(&ctx, parts),
         (Route::Extensions(image), Method::GET) => extensions::list(&ctx, image.as_ref(), parts).await,
         (Route::Catalog, Method::GET) => tags::list_catalog(&ctx, parts).await,

@@ -37,7 +37,7 @@ pub(crate) async fn head(
 ) -> Result<Response, Failure> {
     let manifest = state.registry.stat_manifest(ctx, image, reference).await?;
     if etag::is_known(parts, &manifest.digest) {
-        return etag::not_modified(&manifest.digest);
+        return etag::not_modified(&manifest.digest, manifest.size);
     }
     found(&manifest)
 }
@@ -51,7 +51,7 @@ pub(crate) async fn get(
 ) -> Result<Response, Failure> {
     let (manifest, body) = state.registry.get_manifest(ctx, image, reference).await?;
     if etag::is_known(parts, &manifest.digest) {
-        return etag::not_modified(&manifest.digest);
+        return etag::not_modified(&manifest.digest, manifest.size);
     }
     let mut response = found(&manifest)?;
     *response.body_mut() = Body::from(body);

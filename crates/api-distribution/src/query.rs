@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 
 /// Decoded names and values, in order.
 #[derive(Debug)]
-pub(crate) struct Query(Vec<(String, String)>);
+pub struct Query(Vec<(String, String)>);
 
 impl Query {
     /// The query of a request.
@@ -13,7 +13,8 @@ impl Query {
         Query::parse(parts.uri.query().unwrap_or(""))
     }
 
-    pub(crate) fn parse(text: &str) -> Query {
+    /// The pairs of a text. What is not UTF-8 behind its percent signs becomes U+FFFD; nothing is refused.
+    pub fn parse(text: &str) -> Query {
         let decode =
             |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
         let pairs = text.split('&').filter(|pair| !pair.is_empty());
@@ -22,12 +23,12 @@ impl Query {
     }
 
     /// The first value of a name.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+    pub fn get(&self, name: &str) -> Option<&str> {
         self.all(name).next()
     }
 
     /// All values of a name.
-    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }

@@ -9,7 +9,7 @@ const MAX_PARTS: usize = 128;
 
 /// Which part of a blob a request wants.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub enum Wanted {
     /// All of it: no range, or one that is to be ignored.
     Whole,
     /// These bytes, in this order; at least one part, none of them empty, none overlapping another.
@@ -21,7 +21,7 @@ pub(crate) enum Wanted {
 /// Reads a `Range` header for a blob of `size` bytes. Parts beyond the end are left out. Other units,
 /// overlapping parts and very many of them are ignored, as the RFC allows: nobody gets more bytes out
 /// of a request than the blob has.
-pub(crate) fn wanted(header: Option<&str>, size: u64) -> Wanted {
+pub fn wanted(header: Option<&str>, size: u64) -> Wanted {
     let Some(spec) = header.and_then(|header| header.trim().strip_prefix("bytes=")) else {
         return Wanted::Whole;
     };
@@ -54,6 +54,10 @@ fn one(spec: &str, size: u64) -> Option<Range<u64>> {
     }
     // A number too large for u64 is beyond the end of anything.
     let number = |text: &str| text.parse().unwrap_or(u64::MAX);
+    // The last bytes of nothing are all of it (section 14.1.2), and no `Content-Range` can say so.
+    if first.is_empty() && size == 0 && number(last) > 0 {
+        return None;
+    }
     Some(if first.is_empty() {
         size.saturating_sub(number(last))..size
     } else if last.is_empty() {
@@ -64,7 +68,7 @@ fn one(spec: &str, size: u64) -> Option<Range<u64>> {
 }
 
 /// Reads the `Content-Range` of an upload chunk, `first-last` with both included.
-pub(crate) fn chunk(header: &str) -> Option<ChunkRange> {
+pub fn chunk(header: &str) -> Option<ChunkRange> {
     let (first, last) = header.trim().split_once('-')?;
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if !is_number(first) || !is_number(last) {
@@ -96,6 +100,8 @@ mod tests {
             assert_eq!(wanted(ignored), Wanted::Whole, "{ignored}");
         }
         assert_eq!(super::wanted(Some("bytes=0-"), 0), Wanted::Unsatisfiable);
+        assert_eq!(super::wanted(Some("bytes=-0"), 0), Wanted::Unsatisfiable);
+        assert_eq!(super::wanted(Some("bytes=-5"), 0), Wanted::Whole);
     }
 
     #[test]

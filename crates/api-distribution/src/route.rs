@@ -6,9 +6,33 @@ use wharfinger_types::{Digest, ImageName, ParseDigestError, ParseNameError, Refe
 
 use crate::error::Failure;
 
+/// Every operation of the Distribution API, by the word that services, audit records and metrics use.
+/// One that is not listed is not served, so that tests which try each of them can't miss it.
+pub const OPERATIONS: &[&str] = &[
+    "get_base",
+    "list_catalog",
+    "list_extensions",
+    "list_tags",
+    "list_referrers",
+    "get_manifest",
+    "stat_manifest",
+    "put_manifest",
+    "delete_tag",
+    "delete_manifest",
+    "open_blob",
+    "stat_blob",
+    "delete_blob",
+    "start_upload",
+    "get_upload",
+    "append_upload",
+    "finish_upload",
+    "cancel_upload",
+    "issue_registry_token",
+];
+
 /// What a path names.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Route {
+pub enum Route {
     /// `/v2/`
     Base,
     /// `/v2/_catalog`
@@ -30,18 +54,19 @@ pub(crate) enum Route {
 }
 
 impl Route {
-    pub(crate) fn parse(path: &str) -> Result<Route, Failure> {
-        let path = path.strip_prefix("/v2").unwrap_or(path);
+    /// What a request's path, still percent-encoded, names. The error is the answer to such a request.
+    pub fn parse(path: &str) -> Result<Route, Failure> {
+        let path = path.strip_prefix("/v2").ok_or_else(Failure::no_such_route)?;
         if path.is_empty() || path == "/" {
             return Ok(Route::Base);
         }
-        if path == "/_catalog" {
+        let path = path.strip_prefix('/').ok_or_else(Failure::no_such_route)?;
+        if path == "_catalog" {
             return Ok(Route::Catalog);
         }
-        if path == "/_oci/ext/discover" {
+        if path == "_oci/ext/discover" {
             return Ok(Route::Extensions(None));
         }
-        let path = path.strip_prefix('/').unwrap_or(path);
         // Only the last part may be percent-encoded: some clients write the colon of a digest so.
         let (front, last) = path.rsplit_once('/').ok_or_else(Failure::no_such_route)?;
         let last = percent_decode_str(last).decode_utf8().map_err(|_| Failure::no_such_route())?;
@@ -86,7 +111,7 @@ impl Route {
     }
 
     /// The methods it answers.
-    pub(crate) fn methods(&self) -> &'static str {
+    pub fn methods(&self) -> &'static str {
         match self {
             Route::Base => "GET, HEAD",
             Route::Catalog | Route::Extensions(_) | Route::Tags(_) | Route::Referrers(..) => "GET",
@@ -98,7 +123,7 @@ impl Route {
     }
 
     /// The scope that a token for the request must be asked for.
-    pub(crate) fn scope(&self, method: &Method) -> Option<String> {
+    pub fn scope(&self, method: &Method) -> Option<String> {
         let (image, actions) = match self {
             Route::Base | Route::Extensions(None) => return None,
             Route::Catalog => return Some("registry:catalog:*".to_owned()),
@@ -119,14 +144,14 @@ impl Route {
         Some(format!("repository:{image}:{actions}"))
     }
 
-    /// The operation's name, as in services, audit records and metrics.
-    pub(crate) fn operation(&self, method: &Method) -> &'static str {
-        match (self, method) {
-            (Route::Base, _) => "get_base",
-            (Route::Catalog, _) => "list_catalog",
-            (Route::Extensions(_), _) => "list_extensions",
-            (Route::Tags(_), _) => "list_tags",
-            (Route::Referrers(..), _) => "list_referrers",
+    /// The operation's name, one of [`OPERATIONS`]; `None` if the path does not know the method.
+    pub fn operation(&self, method: &Method) -> Option<&'static str> {
+        let name = match (self, method) {
+            (Route::Base, &Method::GET | &Method::HEAD) => "get_base",
+            (Route::Catalog, &Method::GET) => "list_catalog",
+            (Route::Extensions(_), &Method::GET) => "list_extensions",
+            (Route::Tags(_), &Method::GET) => "list_tags",
+            (Route::Referrers(..), &Method::GET) => "list_referrers",
             (Route::Manifest(..), &Method::GET) => "get_manifest",
             (Route::Manifest(..), &Method::HEAD) => "stat_manifest",
             (Route::Manifest(..), &Method::PUT) => "put_manifest",
@@ -140,8 +165,9 @@ impl Route {
             (Route::Upload(..), &Method::PATCH) => "append_upload",
             (Route::Upload(..), &Method::PUT) => "finish_upload",
             (Route::Upload(..), &Method::DELETE) => "cancel_upload",
-            _ => "unknown",
-        }
+            _ => return None,
+        };
+        OPERATIONS.contains(&name).then_some(name)
     }
 }
 
@@ -179,6 +205,9 @@ mod tests {
     fn what_is_no_route_or_no_name_is_refused() {
         for path in [
             "/v2/x",
+            "/v2_catalog",
+            "/v2ns/app/tags/list",
+            "ns/app/tags/list",
             "/v2/ns/tags/list",
             "/v2/ns/app/tags/other",
             "/v2/ns/APP/tags/list",

@@ -65,6 +65,8 @@ pub(crate) async fn post_token(State(state): State<Distribution>, request: Reque
 
 async fn by_grant(state: &Distribution, parts: &Parts, body: Body) -> Result<Response, Failure> {
     let incoming = authenticate::incoming(parts)?;
+    // The form counts here; what can't be read is refused as everywhere.
+    authenticate::credentials(parts)?;
     let body = tokio::time::timeout(FORM_TIMEOUT, Limited::new(body, MAX_FORM_BYTES).collect()).await;
     let body = body.map_err(|_| {
         Failure::new(StatusCode::REQUEST_TIMEOUT, "UNSUPPORTED", "the form did not come in time")
@@ -111,7 +113,7 @@ async fn answer(state: &Distribution, ctx: &Ctx, asked: Asked<'_>) -> Result<Res
 }
 
 fn finish(outcome: Result<Response, Failure>, challenge: &Challenge) -> Response {
-    let mut response = outcome.unwrap_or_else(|failure| failure.render(challenge, false)).into_response();
+    let mut response = outcome.unwrap_or_else(|failure| failure.render(challenge)).into_response();
     // Here it is a password that is asked for, not a token.
     if response.status() == StatusCode::UNAUTHORIZED {
         response

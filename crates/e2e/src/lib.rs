@@ -11,11 +11,15 @@
     reason = "tests"
 )]
 
+pub mod differential;
 pub mod hang_up;
 pub mod kill;
+pub mod raw;
+pub mod token;
 pub mod upload;
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -49,4 +53,22 @@ where
         assert!(Instant::now() < deadline, "it never came: {what}");
         sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// A file that `cargo xtask setup` installed.
+pub fn tool(name: &str) -> PathBuf {
+    let tools = std::env::var_os("WHARFINGER_TOOLS").map_or_else(
+        || {
+            let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+            let home = std::env::var_os("HOME").map(PathBuf::from);
+            cache
+                .or_else(|| home.map(|home| home.join(".cache")))
+                .expect("HOME is set")
+                .join("wharfinger/bin")
+        },
+        PathBuf::from,
+    );
+    let tool = tools.join(name);
+    assert!(tool.is_file(), "{name} is not in {}: run `cargo xtask setup`", tools.display());
+    tool
 }

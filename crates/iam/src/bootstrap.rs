@@ -60,6 +60,7 @@ pub(crate) struct FoundingSpec {
     pub(crate) region_key: String,
     pub(crate) create_on_first_push: bool,
     pub(crate) domain_ocid: String,
+    pub(crate) policy_ocid: String,
     pub(crate) group_ocid: String,
     pub(crate) user_ocid: String,
     pub(crate) auth_token_ocid: String,

@@ -1,12 +1,15 @@
 //! The context of a request: who asks, when, from where, within which cap.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use wharfinger_audit::Origin;
 use wharfinger_metastore::{Args, FromRow, Statement, Store};
 use wharfinger_types::{Namespace, Permission, Timestamp};
 
-use crate::{Cap, Decision, Error, Iam, Target, Tenancy, decision, tenancies};
+use crate::decision::{self, Decision};
+use crate::rights::Rights;
+use crate::{Cap, Error, Iam, Target, Tenancy, tenancies};
 
 /// Which door a request came through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,14 +38,12 @@ pub struct Request {
 pub struct UserPrincipal {
     /// The user's OCID.
     pub ocid: String,
-    /// The user's name without namespace and domain.
-    pub name: String,
     /// The user's tenancy.
     pub tenancy_id: i64,
-    /// Whether the user is in the tenancy's Administrators group.
-    pub is_administrator: bool,
     /// OCID of the credential that was shown.
     pub credential: String,
+    /// The user as policies see it.
+    pub(crate) subject: Arc<wharfinger_policy::Principal>,
 }
 
 /// Who asks.
@@ -67,6 +68,8 @@ pub trait Protected: FromRow + Send {
 pub struct Ctx {
     iam: Iam,
     principal: Principal,
+    /// Of the principal's tenancy.
+    rights: Option<Arc<Rights>>,
     token: Option<TokenBounds>,
     request: Request,
 }
@@ -79,8 +82,14 @@ pub(crate) struct TokenBounds {
 }
 
 impl Ctx {
-    pub(crate) fn new(iam: Iam, principal: Principal, token: Option<TokenBounds>, request: Request) -> Ctx {
-        Ctx { iam, principal, token, request }
+    pub(crate) fn new(
+        iam: Iam,
+        principal: Principal,
+        rights: Option<Arc<Rights>>,
+        token: Option<TokenBounds>,
+        request: Request,
+    ) -> Ctx {
+        Ctx { iam, principal, rights, token, request }
     }
 
     /// The bounds of the registry token that was shown; `None` if it was another credential or none.
@@ -113,7 +122,7 @@ impl Ctx {
         let (principal_id, principal_name) = match &self.principal {
             Principal::Anonymous => ("anonymous", "anonymous"),
             Principal::LocalAdministrator => ("local-administrator", "local administrator"),
-            Principal::User(user) => (user.ocid.as_str(), user.name.as_str()),
+            Principal::User(user) => (user.ocid.as_str(), user.subject.name.as_str()),
         };
         Origin {
             principal_id: principal_id.to_owned(),
@@ -126,18 +135,28 @@ impl Ctx {
 
     /// Whether the principal has `permission` on `target`. For lists, which leave out what it can't see;
     /// everything else goes through [`Ctx::require`] or [`Ctx::lookup`].
-    pub fn allows(&self, permission: Permission, target: Target) -> bool {
-        matches!(decision::decide(&self.principal, permission, target), Decision::Allowed(_))
+    pub fn allows(&self, permission: Permission, target: &Target) -> bool {
+        decision::permits(&self.principal, self.rights.as_deref(), permission, target, self.request.now)
     }
 
     /// Checks `permission` on `target`, and logs the reason.
-    pub fn require(&self, permission: Permission, target: Target) -> Result<(), Error> {
-        match decision::decide(&self.principal, permission, target) {
+    pub fn require(&self, permission: Permission, target: &Target) -> Result<(), Error> {
+        let rights = self.rights.as_deref();
+        match decision::decide(&self.principal, rights, permission, target, self.request.now) {
             Decision::Allowed(reason) => {
                 tracing::debug!(permission = permission.as_str(), reason, "allowed");
                 Ok(())
             }
-            Decision::Denied => Err(self.refuse(permission)),
+            Decision::Denied { reason, compartment } => {
+                let principal = self.origin().principal_id;
+                tracing::info!(permission = permission.as_str(), principal, reason, "denied");
+                if matches!(self.principal, Principal::Anonymous) {
+                    return Err(Error::Unauthenticated);
+                }
+                // One who may see the resource may know what is missing.
+                let compartment = self.allows(inspect(permission), target).then_some(compartment);
+                Err(Error::Denied { permission, compartment })
+            }
         }
     }
 
@@ -146,11 +165,13 @@ impl Ctx {
         tracing::info!(
             permission = permission.as_str(),
             principal = self.origin().principal_id,
-            "denied: no rule allows it"
+            "denied: no such resource"
         );
         match self.principal {
             Principal::Anonymous => Error::Unauthenticated,
-            Principal::User(_) | Principal::LocalAdministrator => Error::Denied { permission },
+            Principal::User(_) | Principal::LocalAdministrator => {
+                Error::Denied { permission, compartment: None }
+            }
         }
     }
 
@@ -197,15 +218,58 @@ impl Ctx {
         tenancy_id: i64,
         what: (&'static str, &str),
     ) -> Result<R, Error> {
+        self.lookup_or(statement, args, permission, &Target::tenancy(tenancy_id), what).await
+    }
+
+    /// As [`Ctx::lookup`], with what the right is checked on if there is no such resource.
+    pub async fn lookup_or<R: Protected>(
+        &self,
+        statement: &'static Statement,
+        args: Args<'_>,
+        permission: Permission,
+        absent: &Target,
+        what: (&'static str, &str),
+    ) -> Result<R, Error> {
         match self.store().opt::<R>(statement, args).await? {
             Some(row) => {
-                self.require(permission, row.target())?;
+                self.require(permission, &row.target())?;
                 Ok(row)
             }
-            None if self.allows(permission, Target::tenancy(tenancy_id)) => {
+            None if self.allows(permission, absent) => {
                 Err(Error::NotFound { what: what.0, name: what.1.to_owned() })
             }
             None => Err(self.refuse(permission)),
         }
+    }
+
+    /// Internal ids of the tenancy's compartments in which the principal has `permission` on whatever
+    /// is there; `None` is all of them.
+    pub fn compartments_with(&self, permission: Permission, tenancy_id: i64) -> Option<Vec<i64>> {
+        if matches!(self.principal, Principal::LocalAdministrator) {
+            return None;
+        }
+        let all = self.rights.as_deref().map_or(&[][..], |rights| &rights.compartments);
+        let allowed = all.iter().filter(|(_, compartment)| {
+            let target = Target { compartment: Some(compartment.clone()), ..Target::tenancy(tenancy_id) };
+            self.allows(permission, &target)
+        });
+        let allowed: Vec<i64> = allowed.map(|(id, _)| *id).collect();
+        (allowed.is_empty() || allowed.len() < all.len()).then_some(allowed)
+    }
+}
+
+/// The least that one needs to see a resource of the kind that `permission` is about.
+fn inspect(permission: Permission) -> Permission {
+    use Permission::*;
+    match permission {
+        RepositoryInspect | RepositoryRead | RepositoryUpdate | RepositoryCreate | RepositoryDelete
+        | RepositoryManage => RepositoryInspect,
+        CompartmentInspect | CompartmentCreate | CompartmentUpdate | CompartmentDelete
+        | CompartmentRecover => CompartmentInspect,
+        PolicyRead | PolicyCreate | PolicyUpdate | PolicyDelete => PolicyRead,
+        UserInspect | UserCreate | UserUpdate | UserDelete | UserRead | UserAuthTokenSet
+        | UserAuthTokenRemove => UserInspect,
+        GroupInspect | GroupCreate | GroupUpdate => GroupInspect,
+        TenancyCreate => TenancyCreate,
     }
 }

@@ -1,17 +1,24 @@
-//! The rule behind every check.
+//! Decisions: may this principal do that here, and why.
 //!
-//! For now: administrators may do all in their tenancy, anybody reads public repositories, and
-//! nothing else is allowed. Policy statements replace this function without touching a caller.
+//! Deny is the default. The local administrator may do all; anybody reads public repositories; everything
+//! else is decided by the policies of the tenancy that owns the target. Nobody has rights in another
+//! tenancy than its own.
 
-use wharfinger_types::Permission;
+use wharfinger_policy::{Attribute, Outcome};
+use wharfinger_types::{Ocid, Permission, Timestamp};
 
 use crate::Principal;
+use crate::rights::Rights;
 
 /// What a permission is asked on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Target {
     /// The tenancy that owns the resource.
     pub tenancy_id: i64,
+    /// The compartment of the resource; `None` is the tenancy's root.
+    pub compartment: Option<Ocid>,
+    /// The repository's name, which conditions may look at.
+    pub repository: Option<String>,
     /// Whether the resource is public, so that anybody may read it.
     pub is_public: bool,
 }
@@ -19,33 +26,97 @@ pub struct Target {
 impl Target {
     /// The tenancy itself, for what belongs to no smaller resource.
     pub fn tenancy(tenancy_id: i64) -> Target {
-        Target { tenancy_id, is_public: false }
+        Target { tenancy_id, compartment: None, repository: None, is_public: false }
     }
 }
 
 /// The outcome of a check, with its reason for the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    /// Allowed, because of this rule.
-    Allowed(&'static str),
-    /// No rule allows it.
-    Denied,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// Allowed, because of this rule or statement.
+    Allowed(String),
+    /// Refused, because of this statement or for want of one.
+    Denied {
+        /// The reason in words.
+        reason: String,
+        /// The path of the target's compartment.
+        compartment: String,
+    },
 }
 
-pub(crate) fn decide(principal: &Principal, permission: Permission, target: Target) -> Decision {
-    match principal {
-        Principal::LocalAdministrator => return Decision::Allowed("local administrator"),
-        Principal::User(user) if user.is_administrator && user.tenancy_id == target.tenancy_id => {
-            // Founding tenancies is above any tenancy's administrator.
-            if permission != Permission::TenancyCreate {
-                return Decision::Allowed("administrator of the tenancy");
-            }
-        }
-        Principal::User(_) | Principal::Anonymous => {}
+/// Whether the rule that stands above all policies allows it, or who has to be asked.
+fn rule(principal: &Principal, permission: Permission, target: &Target) -> Option<&'static str> {
+    if matches!(principal, Principal::LocalAdministrator) {
+        return Some("local administrator");
     }
     let reads = matches!(permission, Permission::RepositoryRead | Permission::RepositoryInspect);
-    if target.is_public && reads {
-        return Decision::Allowed("public repository");
+    (target.is_public && reads).then_some("public repository")
+}
+
+/// Asks the policies of the principal's own tenancy, and is told the request that they were asked.
+fn ask<T>(
+    principal: &Principal,
+    rights: Option<&Rights>,
+    permission: Permission,
+    target: &Target,
+    time: Timestamp,
+    answer: impl FnOnce(&wharfinger_policy::PolicySet, &wharfinger_policy::Request<'_>) -> T,
+) -> Option<T> {
+    let (Principal::User(user), Some(rights)) = (principal, rights) else {
+        return None;
+    };
+    if user.tenancy_id != target.tenancy_id {
+        return None;
     }
-    Decision::Denied
+    let repository = target.repository.as_deref().unwrap_or_default();
+    let values = [repository];
+    let attributes = [Attribute { name: "target.repo.name", values: &values }];
+    let attributes = if target.repository.is_some() { &attributes[..] } else { &[] };
+    let request = wharfinger_policy::Request {
+        principal: &user.subject,
+        permission: permission.as_str(),
+        compartment: target.compartment.as_ref().unwrap_or(&rights.root),
+        time,
+        attributes,
+    };
+    Some(answer(&rights.set, &request))
+}
+
+/// Whether it is allowed, for lists, which give no reasons.
+pub(crate) fn permits(
+    principal: &Principal,
+    rights: Option<&Rights>,
+    permission: Permission,
+    target: &Target,
+    time: Timestamp,
+) -> bool {
+    rule(principal, permission, target).is_some()
+        || ask(principal, rights, permission, target, time, wharfinger_policy::PolicySet::permits)
+            == Some(true)
+}
+
+/// The decision with its reason.
+pub(crate) fn decide(
+    principal: &Principal,
+    rights: Option<&Rights>,
+    permission: Permission,
+    target: &Target,
+    time: Timestamp,
+) -> Decision {
+    if let Some(rule) = rule(principal, permission, target) {
+        return Decision::Allowed(rule.to_owned());
+    }
+    let decided = ask(principal, rights, permission, target, time, |set, request| {
+        let decision = set.decide(request);
+        match &decision.outcome {
+            Outcome::Allowed(statement) => Decision::Allowed(statement.to_string()),
+            Outcome::Denied(_) | Outcome::NotGranted(_) => {
+                Decision::Denied { reason: decision.to_string(), compartment: decision.compartment.clone() }
+            }
+        }
+    });
+    decided.unwrap_or_else(|| Decision::Denied {
+        reason: "nobody has rights in another tenancy than its own".to_owned(),
+        compartment: String::new(),
+    })
 }

@@ -43,10 +43,12 @@ pub enum Error {
     )]
     LoginFailed(LoginFailure),
     /// The principal has no right to it, or it is not there: the two look alike to such a one.
-    #[error("access denied, or no such resource")]
+    #[error("{}", denied(*permission, compartment.as_deref()))]
     Denied {
         /// What was asked for.
         permission: Permission,
+        /// The path of the compartment, for one who may see the resource.
+        compartment: Option<String>,
     },
     /// The registry token was asked for a narrower scope than this needs.
     #[error("the registry token does not cover `{action}` on `{name}`: ask for a token with that scope")]
@@ -81,6 +83,9 @@ pub enum Error {
     /// The change does not fit the state of the resource.
     #[error("{0}")]
     Conflict(String),
+    /// The resource is not the one that the request was made for any more.
+    #[error("the resource has changed meanwhile: get it again and use its etag")]
+    Changed,
     /// A field of the request is wrong.
     #[error("{field} `{value}` is not valid: {remedy}")]
     Invalid {
@@ -91,6 +96,15 @@ pub enum Error {
         /// What would be right.
         remedy: &'static str,
     },
+    /// A policy's statements can't be used.
+    #[error("statements: {0}")]
+    Statements(String),
+    /// An identifier in the database is none.
+    #[error("the database holds a wrong identifier")]
+    Ocid(#[from] wharfinger_types::ParseOcidError),
+    /// The compartments in the database form no tree.
+    #[error("the database holds no tree of compartments")]
+    Tree(#[from] wharfinger_policy::Error),
     /// The operating system gave no random bytes.
     #[error("no randomness from the operating system")]
     Random(#[source] getrandom::Error),
@@ -103,6 +117,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// [`Error::Changed`] if a revision is expected and it is not the one that is there.
+    pub(crate) fn unless_expected(expected: Option<i64>, revision: i64) -> Result<(), Error> {
+        if expected.is_some_and(|expected| expected != revision) {
+            return Err(Error::Changed);
+        }
+        Ok(())
+    }
+
     /// The class of the error, by which a face chooses the status.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -110,11 +132,19 @@ impl Error {
             Error::Denied { .. } | Error::BeyondCap { .. } => ErrorKind::Denied,
             Error::NotFound { .. } => ErrorKind::NotFound,
             Error::NameTaken { .. } | Error::Conflict(_) => ErrorKind::Conflict,
-            Error::Invalid { .. } => ErrorKind::Invalid,
+            Error::Invalid { .. } | Error::Statements(_) => ErrorKind::Invalid,
+            Error::Changed => ErrorKind::Changed,
             Error::TooManyRequests { .. } => ErrorKind::TooManyRequests,
-            Error::Random(_) | Error::Signing(_) => ErrorKind::Internal,
+            Error::Random(_) | Error::Signing(_) | Error::Ocid(_) | Error::Tree(_) => ErrorKind::Internal,
             Error::Store(error) => store_kind(error),
         }
+    }
+}
+
+fn denied(permission: Permission, compartment: Option<&str>) -> String {
+    match compartment {
+        None => "access denied, or no such resource".to_owned(),
+        Some(compartment) => format!("access denied: {permission} in compartment `{compartment}` is missing"),
     }
 }
 

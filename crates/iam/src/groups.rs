@@ -53,7 +53,7 @@ operations! {
 
 /// Creates a group without members.
 pub async fn create_group(ctx: &Ctx, tenancy: &Tenancy, group: &str) -> Result<Group, Error> {
-    ctx.require(Permission::GroupCreate, Target::tenancy(tenancy.id))?;
+    ctx.require(Permission::GroupCreate, &Target::tenancy(tenancy.id))?;
     let (domain, name) = users::split_name(group);
     users::check_name("group", name)?;
     users::check_name("domain", domain)?;

@@ -7,13 +7,16 @@
 mod access;
 pub mod auth_tokens;
 mod bootstrap;
+pub mod compartments;
 mod ctx;
 mod decision;
 mod error;
 pub mod groups;
 mod limits;
 mod login;
+pub mod policies;
 mod registry_tokens;
+mod rights;
 mod secret;
 pub mod tenancies;
 pub mod users;
@@ -27,7 +30,7 @@ use wharfinger_types::Namespace;
 pub use access::{Access, Cap};
 pub use bootstrap::{Founding, FoundingSettings};
 pub use ctx::{Ctx, Listener, Principal, Protected, Request, UserPrincipal};
-pub use decision::{Decision, Target};
+pub use decision::Target;
 pub use error::{Error, LoginFailure};
 pub use limits::Limits;
 pub use registry_tokens::{MAX_TOKEN_LIFETIME_SECS, RegistryToken, SERVICE};
@@ -38,9 +41,12 @@ pub use tenancies::Tenancy;
 pub const STATEMENTS: &[&[&Statement]] = &[
     auth_tokens::STATEMENTS,
     bootstrap::STATEMENTS,
+    compartments::STATEMENTS,
     groups::STATEMENTS,
     login::STATEMENTS,
+    policies::STATEMENTS,
     registry_tokens::STATEMENTS,
+    rights::STATEMENTS,
     tenancies::STATEMENTS,
     users::STATEMENTS,
 ];
@@ -49,7 +55,9 @@ pub const STATEMENTS: &[&[&Statement]] = &[
 pub const OPERATIONS: &[&[&Operation]] = &[
     auth_tokens::OPERATIONS,
     bootstrap::OPERATIONS,
+    compartments::OPERATIONS,
     groups::OPERATIONS,
+    policies::OPERATIONS,
     registry_tokens::OPERATIONS,
     tenancies::OPERATIONS,
     users::OPERATIONS,
@@ -67,6 +75,7 @@ struct Inner {
     /// A namespace never changes hands, so what it means is kept for good.
     tenancies: Mutex<HashMap<Namespace, Tenancy>>,
     keys: registry_tokens::Keys,
+    rights: rights::Compiled,
 }
 
 impl Iam {
@@ -79,6 +88,7 @@ impl Iam {
             rates: limits::Rates::new(limits),
             tenancies: Mutex::default(),
             keys: Default::default(),
+            rights: Default::default(),
         }))
     }
 

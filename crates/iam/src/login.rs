@@ -1,7 +1,12 @@
 //! From credentials to a context: password log-in, registry tokens, the control socket, nobody.
 
+use std::sync::Arc;
+
+use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use wharfinger_metastore::{row, statements};
+use wharfinger_policy::PrincipalKind;
+use wharfinger_types::ParseOcidError;
 
 use crate::ctx::{Principal, TokenBounds, UserPrincipal};
 use crate::users::DEFAULT_DOMAIN;
@@ -10,23 +15,38 @@ use crate::{Ctx, Error, Iam, LoginFailure, Request, registry_tokens, secret};
 statements! {
     /// A user with its auth tokens, one row a token, or one row with NULLs for a user without.
     CREDENTIALS_BY_USERNAME =
-        "SELECT u.ocid, u.name, u.tenancy_id, u.is_active,
-                EXISTS (SELECT 1 FROM membership m JOIN user_group g ON g.id = m.group_id
-                        WHERE m.user_id = u.id AND g.is_administrators) AS is_administrator,
-                a.ocid AS credential, a.hash
-         FROM tenancy t
-         JOIN identity_domain d ON d.tenancy_id = t.id
-         JOIN user_account u ON u.domain_id = d.id
-         LEFT JOIN auth_token a ON a.user_id = u.id
-         WHERE t.namespace = $1 AND d.name = $2 AND u.name = $3";
+        sqlite "SELECT u.ocid, u.name, u.tenancy_id, u.is_active, t.rights_version, a.ocid AS credential, a.hash,
+                (SELECT json_group_array(json_object('id', g.ocid, 'domain', gd.name, 'name', g.name))
+                 FROM membership m JOIN user_group g ON g.id = m.group_id
+                 JOIN identity_domain gd ON gd.id = g.domain_id WHERE m.user_id = u.id) AS member_of
+                FROM tenancy t
+                JOIN identity_domain d ON d.tenancy_id = t.id
+                JOIN user_account u ON u.domain_id = d.id
+                LEFT JOIN auth_token a ON a.user_id = u.id
+                WHERE t.namespace = $1 AND d.name = $2 AND u.name = $3",
+        postgres "SELECT u.ocid, u.name, u.tenancy_id, u.is_active, t.rights_version, a.ocid AS credential, a.hash,
+                (SELECT json_agg(json_build_object('id', g.ocid, 'domain', gd.name, 'name', g.name))::text
+                 FROM membership m JOIN user_group g ON g.id = m.group_id
+                 JOIN identity_domain gd ON gd.id = g.domain_id WHERE m.user_id = u.id) AS member_of
+                FROM tenancy t
+                JOIN identity_domain d ON d.tenancy_id = t.id
+                JOIN user_account u ON u.domain_id = d.id
+                LEFT JOIN auth_token a ON a.user_id = u.id
+                WHERE t.namespace = $1 AND d.name = $2 AND u.name = $3";
     /// The user behind a credential, as it is now.
     USER_BY_CREDENTIAL =
-        "SELECT u.ocid, u.name, u.tenancy_id, u.is_active,
-                EXISTS (SELECT 1 FROM membership m JOIN user_group g ON g.id = m.group_id
-                        WHERE m.user_id = u.id AND g.is_administrators) AS is_administrator,
-                a.ocid AS credential, a.hash
-         FROM auth_token a JOIN user_account u ON u.id = a.user_id
-         WHERE a.ocid = $1";
+        sqlite "SELECT u.ocid, u.name, u.tenancy_id, u.is_active, t.rights_version, a.ocid AS credential, a.hash,
+                (SELECT json_group_array(json_object('id', g.ocid, 'domain', gd.name, 'name', g.name))
+                 FROM membership m JOIN user_group g ON g.id = m.group_id
+                 JOIN identity_domain gd ON gd.id = g.domain_id WHERE m.user_id = u.id) AS member_of
+                FROM auth_token a JOIN user_account u ON u.id = a.user_id JOIN tenancy t ON t.id = u.tenancy_id
+                WHERE a.ocid = $1",
+        postgres "SELECT u.ocid, u.name, u.tenancy_id, u.is_active, t.rights_version, a.ocid AS credential, a.hash,
+                (SELECT json_agg(json_build_object('id', g.ocid, 'domain', gd.name, 'name', g.name))::text
+                 FROM membership m JOIN user_group g ON g.id = m.group_id
+                 JOIN identity_domain gd ON gd.id = g.domain_id WHERE m.user_id = u.id) AS member_of
+                FROM auth_token a JOIN user_account u ON u.id = a.user_id JOIN tenancy t ON t.id = u.tenancy_id
+                WHERE a.ocid = $1";
 }
 
 row! {
@@ -36,25 +56,46 @@ row! {
         name: String,
         tenancy_id: i64,
         is_active: bool,
-        is_administrator: bool,
+        rights_version: i64,
         credential: Option<String>,
         pub(crate) hash: Option<Vec<u8>>,
+        member_of: Option<String>,
     }
 }
 
 impl CredentialRow {
-    fn into_active_principal(self, credential: String) -> Result<Principal, Error> {
+    fn into_active_principal(self, credential: String) -> Result<(Principal, i64), Error> {
         if !self.is_active {
             return Err(Error::LoginFailed(LoginFailure::Inactive));
         }
-        Ok(Principal::User(UserPrincipal {
-            ocid: self.ocid,
+        let groups: Vec<GroupRef> =
+            serde_json::from_str(self.member_of.as_deref().unwrap_or("[]")).unwrap_or_default();
+        let groups = groups.into_iter().map(|group| {
+            Ok(wharfinger_policy::Group { id: group.id.parse()?, domain: group.domain, name: group.name })
+        });
+        let subject = wharfinger_policy::Principal {
+            kind: PrincipalKind::User,
+            id: Some(self.ocid.parse()?),
             name: self.name,
+            groups: groups.collect::<Result<_, ParseOcidError>>()?,
+            dynamic_groups: Vec::new(),
+        };
+        let user = UserPrincipal {
+            ocid: self.ocid,
             tenancy_id: self.tenancy_id,
-            is_administrator: self.is_administrator,
             credential,
-        }))
+            subject: Arc::new(subject),
+        };
+        Ok((Principal::User(user), self.rights_version))
     }
+}
+
+/// A group as the statements above write it.
+#[derive(Deserialize)]
+struct GroupRef {
+    id: String,
+    domain: String,
+    name: String,
 }
 
 /// `<namespace>/<user>` or `<namespace>/<domain>/<user>`.
@@ -67,18 +108,22 @@ fn split_username(username: &str) -> Option<(&str, &str, &str)> {
     Some((namespace, if is_default { DEFAULT_DOMAIN } else { domain }, user))
 }
 
+/// Somebody, and the version of the rights in its tenancy.
+type Found = (Principal, i64);
+
 /// The user name of a log-in whose password is a registry token, as in OCIR.
 const BEARER_TOKEN: &str = "BEARER_TOKEN";
 
 impl Iam {
     /// The context of one who shows no credentials.
     pub fn anonymous(&self, request: Request) -> Result<Ctx, Error> {
-        self.admit(Principal::Anonymous, None, request)
+        self.0.rates.count_request(&Principal::Anonymous, request.client_address)?;
+        Ok(Ctx::new(self.clone(), Principal::Anonymous, None, None, request))
     }
 
     /// The context of a request on the control socket.
     pub fn local_administrator(&self, request: Request) -> Ctx {
-        Ctx::new(self.clone(), Principal::LocalAdministrator, None, request)
+        Ctx::new(self.clone(), Principal::LocalAdministrator, None, None, request)
     }
 
     /// Logs in with a user name and an auth token, or with the name `BEARER_TOKEN` and a registry
@@ -89,10 +134,8 @@ impl Iam {
         let outcome = if username == BEARER_TOKEN {
             self.bearer(request, password).await
         } else {
-            match self.password_principal(username, password).await {
-                Ok(principal) => self.admit(principal, None, request),
-                Err(error) => Err(self.refuse(error, &request)),
-            }
+            let found = self.password_principal(username, password).await;
+            self.admit(found.map(|found| (found, None)), request).await
         };
         if matches!(outcome, Err(Error::LoginFailed(_))) {
             tokio::time::sleep(self.0.rates.count_failed_login(address, username)).await;
@@ -102,52 +145,51 @@ impl Iam {
 
     /// Takes a registry token, whose credential must still be there and its user active.
     pub async fn bearer(&self, request: Request, token: &str) -> Result<Ctx, Error> {
-        match self.token_principal(token, &request).await {
-            Ok((principal, bounds)) => self.admit(principal, Some(bounds), request),
-            Err(error) => Err(self.refuse(error, &request)),
-        }
+        let found = self.token_principal(token, &request).await;
+        self.admit(found.map(|(found, bounds)| (found, Some(bounds))), request).await
     }
 
     /// Takes a refresh token, in place of the auth token that it was issued for.
     pub async fn refresh(&self, request: Request, token: &str) -> Result<Ctx, Error> {
-        match self.refresh_principal(token).await {
-            Ok(principal) => self.admit(principal, None, request),
-            Err(error) => Err(self.refuse(error, &request)),
-        }
+        let found = self.refresh_principal(token).await;
+        self.admit(found.map(|found| (found, None)), request).await
     }
 
-    /// Everybody from the network comes through here, so that nobody gets round the limits.
-    fn admit(
+    /// Everybody who shows a credential comes through here: counted, and with the rights that hold now.
+    async fn admit(
         &self,
-        principal: Principal,
-        token: Option<TokenBounds>,
+        found: Result<(Found, Option<TokenBounds>), Error>,
         request: Request,
     ) -> Result<Ctx, Error> {
-        self.0.rates.count_request(&principal, request.client_address)?;
-        Ok(Ctx::new(self.clone(), principal, token, request))
+        let address = request.client_address;
+        let ((principal, rights_version), bounds) = match found {
+            Ok(found) => found,
+            // A bad credential proves nobody's name, so it counts for the address.
+            Err(error) => {
+                self.0.rates.count_request(&Principal::Anonymous, address)?;
+                return Err(error);
+            }
+        };
+        self.0.rates.count_request(&principal, address)?;
+        let rights = match &principal {
+            Principal::User(user) => Some(self.rights(user.tenancy_id, rights_version).await?),
+            Principal::Anonymous | Principal::LocalAdministrator => None,
+        };
+        Ok(Ctx::new(self.clone(), principal, rights, bounds, request))
     }
 
-    /// A bad credential proves nobody's name, so it counts for the address.
-    fn refuse(&self, error: Error, request: &Request) -> Error {
-        self.0.rates.count_request(&Principal::Anonymous, request.client_address).err().unwrap_or(error)
-    }
-
-    async fn token_principal(
-        &self,
-        token: &str,
-        request: &Request,
-    ) -> Result<(Principal, TokenBounds), Error> {
+    async fn token_principal(&self, token: &str, request: &Request) -> Result<(Found, TokenBounds), Error> {
         let claims = self.verify_registry_token(token, request.now).await?;
         let bounds = claims.bounds();
         let Some(credential) = claims.credential else {
-            return Ok((Principal::Anonymous, bounds));
+            return Ok(((Principal::Anonymous, 0), bounds));
         };
         let row = self.credential(&credential).await?;
         let row = row.ok_or(Error::LoginFailed(LoginFailure::RevokedCredential))?;
         Ok((row.into_active_principal(credential)?, bounds))
     }
 
-    async fn refresh_principal(&self, token: &str) -> Result<Principal, Error> {
+    async fn refresh_principal(&self, token: &str) -> Result<Found, Error> {
         let invalid = || Error::LoginFailed(LoginFailure::InvalidToken);
         let credential = registry_tokens::refresh_credential(token).ok_or_else(invalid)?;
         let row = self.credential(&credential).await?;
@@ -161,7 +203,7 @@ impl Iam {
         Ok(self.store().opt(&USER_BY_CREDENTIAL, &[&ocid]).await?)
     }
 
-    async fn password_principal(&self, username: &str, password: &str) -> Result<Principal, Error> {
+    async fn password_principal(&self, username: &str, password: &str) -> Result<Found, Error> {
         let failed = |cause| Err(Error::LoginFailed(cause));
         let Some((namespace, domain, user)) = split_username(username) else {
             return failed(LoginFailure::UsernameForm);

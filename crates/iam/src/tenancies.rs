@@ -9,7 +9,7 @@ use wharfinger_types::{Namespace, Ocid, Permission, ResourceKind};
 use crate::bootstrap::{Founding, FoundingSpec};
 use crate::registry_tokens::TOKEN_KEY_INSERT;
 use crate::users::{ADMINISTRATOR, ADMINISTRATORS, DEFAULT_DOMAIN};
-use crate::{Ctx, Error, Iam, Target, auth_tokens, bootstrap, groups, secret, users};
+use crate::{Ctx, Error, Iam, Target, auth_tokens, bootstrap, groups, policies, secret, users};
 
 statements! {
     /// A tenancy and its root compartment.
@@ -29,10 +29,11 @@ statements! {
     /// Whether a push may create the repository it names.
     TENANCY_CREATES_ON_PUSH = "SELECT create_on_first_push FROM tenancy WHERE id = $1";
     TENANCY_INSERT =
-        "INSERT INTO tenancy (ocid, namespace, name, region, region_key, create_on_first_push, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING id";
-    COMPARTMENT_INSERT =
-        "INSERT INTO compartment (ocid, tenancy_id, parent_id, name, created_at) VALUES ($1, $2, NULL, $3, $4)";
+        "INSERT INTO tenancy (ocid, namespace, name, region, region_key, create_on_first_push, created_at, has_deny_statements, rights_version)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, FALSE, 0) ON CONFLICT DO NOTHING RETURNING id";
+    ROOT_INSERT =
+        "INSERT INTO compartment (ocid, tenancy_id, name, description, created_at, revision)
+         VALUES ($1, $2, $3, 'The root of the tenancy', $4, 0) RETURNING id";
     DOMAIN_INSERT =
         "INSERT INTO identity_domain (ocid, tenancy_id, name, created_at) VALUES ($1, $2, $3, $4) RETURNING id";
 }
@@ -66,7 +67,7 @@ operations! {
 
 /// Founds another tenancy with an administrator of its own.
 pub async fn create_tenancy(ctx: &Ctx, name: &str, namespace: Option<Namespace>) -> Result<Founding, Error> {
-    ctx.require(Permission::TenancyCreate, Target::tenancy(0))?;
+    ctx.require(Permission::TenancyCreate, &Target::tenancy(0))?;
     users::check_name("name", name)?;
     let first = first(ctx.iam()).await?;
     let create_on_first_push = creates_on_push(ctx.iam(), first.id).await?;
@@ -103,7 +104,9 @@ pub(crate) fn found(tx: &mut Tx, spec: &FoundingSpec, now: i64) -> Result<i64, E
         return Err(Error::NameTaken { what: "tenancy", name });
     };
     // A tenancy's OCID is that of its root compartment, as in Oracle Cloud.
-    tx.run(&COMPARTMENT_INSERT, &[&spec.tenancy_ocid, &tenancy_id, &spec.name, &now])?;
+    let root_id: i64 = tx.one(&ROOT_INSERT, &[&spec.tenancy_ocid, &tenancy_id, &spec.name, &now])?;
+    let (policy, root) = (spec.policy_ocid.clone(), spec.tenancy_ocid.clone());
+    policies::insert(tx, &policies::tenant_admin_policy(policy, tenancy_id, root, now), root_id)?;
     let domain_id: i64 = tx.one(&DOMAIN_INSERT, &[&spec.domain_ocid, &tenancy_id, &DEFAULT_DOMAIN, &now])?;
     let group_id: i64 = tx.one(
         &groups::GROUP_INSERT,
@@ -182,6 +185,7 @@ impl FoundingSpec {
             region_key,
             create_on_first_push,
             domain_ocid: secret::new_ocid(ResourceKind::Domain)?.to_string(),
+            policy_ocid: secret::new_ocid(ResourceKind::Policy)?.to_string(),
             group_ocid: secret::new_ocid(ResourceKind::Group)?.to_string(),
             user_ocid: secret::new_ocid(ResourceKind::User)?.to_string(),
             auth_token_ocid: secret::new_ocid(ResourceKind::AuthToken)?.to_string(),

@@ -95,7 +95,7 @@ pub(crate) async fn find(
 
 /// Creates an active user without credentials.
 pub async fn create_user(ctx: &Ctx, tenancy: &Tenancy, user: &str) -> Result<User, Error> {
-    ctx.require(Permission::UserCreate, Target::tenancy(tenancy.id))?;
+    ctx.require(Permission::UserCreate, &Target::tenancy(tenancy.id))?;
     let (domain, name) = split_name(user);
     check_name("user", name)?;
     check_name("domain", domain)?;
@@ -125,7 +125,7 @@ pub async fn create_user(ctx: &Ctx, tenancy: &Tenancy, user: &str) -> Result<Use
 
 /// A page of the tenancy's users, by domain and name; `page.last` is a `DOMAIN/NAME`.
 pub async fn list_users(ctx: &Ctx, tenancy: &Tenancy, page: &Page) -> Result<Vec<User>, Error> {
-    ctx.require(Permission::UserInspect, Target::tenancy(tenancy.id))?;
+    ctx.require(Permission::UserInspect, &Target::tenancy(tenancy.id))?;
     let (domain, name) = page.last.as_deref().map_or(("", ""), split_name);
     let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
     Ok(ctx.store().all(&USERS_AFTER, &[&tenancy.id, &domain, &name, &limit]).await?)

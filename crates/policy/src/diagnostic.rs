@@ -91,22 +91,31 @@ pub(crate) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c s
     candidates
         .into_iter()
         .filter(|candidate| candidate.len().abs_diff(word.len()) <= allowed)
-        .map(|candidate| (distance(&word, &candidate.to_ascii_lowercase()), candidate))
+        // Most are told from the word without counting edits.
+        .filter(|candidate| (letters(candidate) ^ letters(&word)).count_ones() as usize <= 2 * allowed)
+        .map(|candidate| (distance(&word, candidate), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
 
-/// Edits (insert, remove, replace, swap two neighbours) that turn one word into the other.
+/// The letters of a word, whatever their case, a bit each. One edit changes at most two bits.
+fn letters(word: &str) -> u32 {
+    word.bytes().fold(0, |letters, byte| letters | 1 << (byte % 32))
+}
+
+/// Edits (insert, remove, replace, swap two neighbours) that turn a word in lower case into the other, whose
+/// case does not count.
 fn distance(from: &str, to: &str) -> usize {
-    let to = to.as_bytes();
     let mut before_last: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=to.len()).collect();
+    let mut current = Vec::new();
     let mut from_previous = None;
     for (row, byte) in from.bytes().enumerate() {
-        let mut current = vec![row + 1];
+        current.clear();
+        current.push(row + 1);
         let mut to_previous = None;
-        for (column, other) in to.iter().copied().enumerate() {
+        for (column, other) in to.bytes().map(|other| other.to_ascii_lowercase()).enumerate() {
             let at = |line: &[usize], index: usize| line.get(index).copied().unwrap_or(usize::MAX / 2);
             let mut best = (at(&last, column) + usize::from(byte != other))
                 .min(at(&last, column + 1) + 1)
@@ -117,7 +126,9 @@ fn distance(from: &str, to: &str) -> usize {
             current.push(best);
             to_previous = Some(other);
         }
-        before_last = std::mem::replace(&mut last, current);
+        // The oldest row is written over.
+        std::mem::swap(&mut before_last, &mut last);
+        std::mem::swap(&mut last, &mut current);
         from_previous = Some(byte);
     }
     last.last().copied().unwrap_or_default()

@@ -128,7 +128,7 @@ impl Registry {
         let candidates: Vec<Repository> = ctx.store().all(&MOUNT_CANDIDATES, args).await?;
         let mut beyond_cap = None;
         for candidate in candidates {
-            if !ctx.allows(ImageRight::Pull.permission(), candidate.target()) {
+            if !ctx.allows(ImageRight::Pull.permission(), &candidate.target()) {
                 continue;
             }
             let source = format!("{}/{}", image.namespace, candidate.name);

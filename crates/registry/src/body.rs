@@ -18,6 +18,8 @@ use crate::sessions::Sessions;
 const CHUNK_AGE: Duration = Duration::from_millis(200);
 /// How long a client may be silent before a later request may take its session.
 const SILENCE: Duration = Duration::from_secs(1);
+/// How long a client may be silent at all. What came before stays, and an upload can be resumed.
+const STALLED: Duration = Duration::from_secs(300);
 /// Chunks up to this size are hashed on the spot: handing them to another thread costs as much.
 const INLINE_HASH_BYTES: usize = 64 << 10;
 /// With more uploads than this, every core is busy anyway and overlapping gains nothing.
@@ -88,20 +90,18 @@ where
     let state = (body, Box::pin(superseded.fuse()), false);
     stream::unfold(state, |(mut body, mut superseded, mut is_superseded)| async move {
         let frame = loop {
-            if is_superseded {
-                match tokio::time::timeout(SILENCE, body.next()).await {
-                    Ok(frame) => {
-                        break frame?.map_err(|error| Error::BodyBroken(error.to_string()));
-                    }
-                    Err(_) => {
-                        break Err(Error::BodyBroken("a later request took the session over".to_owned()));
-                    }
-                }
-            }
+            let (patience, reason) = if is_superseded {
+                (SILENCE, "a later request took the session over")
+            } else {
+                (STALLED, "nothing came for five minutes")
+            };
             tokio::select! {
                 biased;
-                frame = body.next() => break frame?.map_err(|error| Error::BodyBroken(error.to_string())),
-                () = &mut superseded => is_superseded = true,
+                frame = tokio::time::timeout(patience, body.next()) => match frame {
+                    Ok(frame) => break frame?.map_err(|error| Error::BodyBroken(error.to_string())),
+                    Err(_) => break Err(Error::BodyBroken(reason.to_owned())),
+                },
+                () = &mut superseded, if !is_superseded => is_superseded = true,
             }
         };
         Some((frame, (body, superseded, is_superseded)))
@@ -159,5 +159,54 @@ async fn send(filling: Option<(ChunkBuffer, Instant)>, filled: &mpsc::Sender<Chu
     match filling {
         Some((buffer, _)) if !buffer.is_empty() => filled.send(buffer.freeze()).await.is_ok(),
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    type Frame = Result<Bytes, Infallible>;
+
+    async fn failure(
+        body: impl Stream<Item = Frame> + Unpin,
+        superseded: impl Future<Output = ()>,
+    ) -> String {
+        let mut frames = std::pin::pin!(frames(body, superseded));
+        loop {
+            match frames.next().await {
+                Some(Ok(_)) => {}
+                Some(Err(Error::BodyBroken(reason))) => return reason,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// A piece each time that the client was silent so long, and then nothing more.
+    fn trickle(silence: Duration) -> impl Stream<Item = Frame> + Unpin {
+        let pieces = stream::iter(0..3).then(move |_| async move {
+            tokio::time::sleep(silence).await;
+            Ok(Bytes::from_static(b"x"))
+        });
+        Box::pin(pieces.chain(stream::once(pending())))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stalls_is_broken_off_and_a_slow_one_is_not() {
+        let started = Instant::now();
+        let reason = failure(trickle(Duration::from_secs(290)), pending()).await;
+        assert_eq!(reason, "nothing came for five minutes");
+        assert_eq!(started.elapsed().as_secs(), 3 * 290 + 300);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_later_request_takes_over_from_a_silent_client_only() {
+        let started = Instant::now();
+        let reason = failure(trickle(Duration::from_millis(900)), ready(())).await;
+        assert_eq!(reason, "a later request took the session over");
+        assert_eq!(started.elapsed().as_millis(), 3 * 900 + 1000);
     }
 }

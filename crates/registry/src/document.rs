@@ -2,10 +2,11 @@
 //!
 //! Image spec: "Image Manifest", "Image Index"; Docker image manifest version 2, schema 2.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use wharfinger_types::{Digest, media_type};
 
@@ -16,21 +17,21 @@ const MAX_ENTRIES: usize = 4_096;
 
 /// What the registry has to know of a manifest.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Document {
+pub struct Document {
     /// The media type it is served as.
-    pub(crate) media_type: String,
+    pub media_type: String,
     /// Blobs that the repository must have.
-    pub(crate) blobs: Vec<Digest>,
+    pub blobs: Vec<Digest>,
     /// Blobs that clients can fetch elsewhere, linked if the repository has them.
-    pub(crate) foreign_blobs: Vec<Digest>,
+    pub foreign_blobs: Vec<Digest>,
     /// Entries of an index: manifests, or blobs in some build caches.
-    pub(crate) children: Vec<Digest>,
+    pub children: Vec<Digest>,
     /// What the document says of the size in bytes of each digest it names.
-    pub(crate) sizes: HashMap<Digest, u64>,
+    pub sizes: HashMap<Digest, u64>,
     /// The manifest that this one is about, which need not exist.
-    pub(crate) subject: Option<Digest>,
+    pub subject: Option<Digest>,
     /// What kind of artifact it is: its `artifactType`, else an image's config type.
-    pub(crate) artifact_type: Option<String>,
+    pub artifact_type: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -69,8 +70,10 @@ fn invalid(reason: impl Into<String>) -> Error {
 }
 
 /// Reads a manifest that was sent with the given `Content-Type`.
-pub(crate) fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Document, Error> {
-    let view: View = serde_json::from_slice(bytes)
+pub fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Document, Error> {
+    // The JSON reader looks at no text that it skips, but clients do (RFC 8259, section 8.1).
+    let text = std::str::from_utf8(bytes).map_err(|error| invalid(format!("not UTF-8: {error}")))?;
+    let view: View = serde_json::from_str(text)
         .map_err(|error| invalid(format!("not a manifest document: {}", cut(&error.to_string()))))?;
     // Parameters of a media type make no difference (Distribution spec, "Pushing Manifests").
     let sent = content_type.and_then(|value| value.split(';').next()).map(str::trim);
@@ -107,6 +110,10 @@ pub(crate) fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Document
     let mut sizes = HashMap::new();
     for descriptor in descriptors {
         let digest = descriptor.digest()?;
+        // Clients and the database count in signed numbers.
+        if i64::try_from(descriptor.size).is_err() {
+            return Err(invalid(format!("{digest} has size {}, more than any blob", descriptor.size)));
+        }
         let known = *sizes.entry(digest.clone()).or_insert(descriptor.size);
         if known != descriptor.size {
             return Err(invalid(format!("{digest} has two sizes, {known} and {}", descriptor.size)));
@@ -147,23 +154,26 @@ fn is_media_type(text: &str) -> bool {
     !text.is_empty() && text.len() <= 255 && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// The annotations of a manifest or index as they stand there, for a list of referrers.
-pub(crate) fn annotations(bytes: &[u8]) -> Option<Box<RawValue>> {
+/// The annotations of a manifest or index, for a list of referrers; `None` also for those that are not
+/// names and texts, which would spoil the list for clients that rely on it.
+pub fn annotations(bytes: &[u8]) -> Option<BTreeMap<String, String>> {
     #[derive(Deserialize)]
     struct Annotated {
-        annotations: Option<Box<RawValue>>,
+        annotations: Option<BTreeMap<String, String>>,
     }
     serde_json::from_slice::<Annotated>(bytes).ok()?.annotations
 }
 
-/// The entries of an index, as they stand there.
-pub(crate) fn entries(bytes: &[u8]) -> Vec<Box<RawValue>> {
+/// The entries of an index, as they stand there, but for those that a strict reader refuses.
+pub fn entries(bytes: &[u8]) -> Vec<Box<RawValue>> {
     #[derive(Deserialize)]
     struct Index {
         manifests: Option<Vec<Box<RawValue>>>,
     }
     let index = serde_json::from_slice::<Index>(bytes).ok();
-    index.and_then(|index| index.manifests).unwrap_or_default()
+    let mut entries = index.and_then(|index| index.manifests).unwrap_or_default();
+    entries.retain(|entry| serde_json::from_str::<Value>(entry.get()).is_ok());
+    entries
 }
 
 /// The document's own word wins; a `Content-Type` that names a manifest type must agree with it, and
@@ -245,6 +255,25 @@ mod tests {
     #[test]
     fn schema_1_is_refused_with_the_way_out() {
         assert!(reason(r#"{"schemaVersion":1,"fsLayers":[]}"#, None).contains("schema 2"));
+    }
+
+    #[test]
+    fn what_some_client_cannot_read_is_refused_or_left_out() {
+        assert!(parse(b"{\"schemaVersion\":2,\"manifests\":[],\"extra\":\"\xff\"}", None).is_err());
+        let sized = |size: u64| {
+            format!(r#"{{"schemaVersion":2,"config":{{"digest":"{}","size":{size}}}}}"#, digest("c"))
+        };
+        assert!(parse(sized(i64::MAX as u64).as_bytes(), None).is_ok());
+        assert!(reason(&sized(1 << 63), None).contains("more than any blob"));
+
+        assert_eq!(annotations(br#"{"annotations":{"b":"1","a":"2"}}"#).unwrap().len(), 2);
+        let deep = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
+        for odd in [r#"{"a":1}"#, r#"{"a":"\ud800"}"#, "[]", &deep] {
+            assert_eq!(annotations(format!(r#"{{"annotations":{odd}}}"#).as_bytes()), None);
+        }
+        let index = format!(r#"{{"manifests":[{{"a":{deep}}},{{"a":"\ud800"}},{{"a":1}}]}}"#);
+        let entries = entries(index.as_bytes());
+        assert_eq!(entries.iter().map(|entry| entry.get()).collect::<Vec<_>>(), [r#"{"a":1}"#]);
     }
 
     proptest! {

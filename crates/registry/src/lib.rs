@@ -6,7 +6,7 @@
 
 pub mod blobs;
 mod body;
-mod document;
+pub mod document;
 mod error;
 pub mod manifests;
 pub mod referrers;
@@ -49,7 +49,7 @@ pub const OPERATIONS: &[&[&Operation]] = &[
 /// Bytes of manifests kept in memory.
 const MANIFEST_CACHE_BYTES: u64 = 32 << 20;
 
-/// Manifests that are put at the same time.
+/// Manifests of more than a few KiB that are put at the same time.
 const MANIFESTS_IN_MEMORY: usize = 16;
 
 /// Buffers of 1 MiB for all uploads together.

@@ -17,7 +17,10 @@ use crate::{Error, ImageRight, Registry, SparseManifests, repositories};
 
 /// The largest manifest: the Distribution spec asks for at least 4 MiB.
 pub const MAX_MANIFEST_BYTES: usize = 4 << 20;
-/// The longest that a manifest's body may take.
+/// What is read of a manifest before it is one of [`crate::MANIFESTS_IN_MEMORY`]: most are smaller, so that
+/// clients who stop sending don't keep those out.
+const UNCOUNTED_BYTES: usize = 16 << 10;
+/// The longest that a part of a manifest's body may take, up to there and from there on.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Missing digests that a refusal names.
 const MAX_NAMED: usize = 20;
@@ -115,16 +118,25 @@ impl Registry {
         reference: &Reference,
         more_tags: &[Tag],
         content_type: Option<&str>,
-        body: S,
+        mut body: S,
     ) -> Result<PutManifest, Error>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: Display,
     {
         let repository = repositories::find_or_create(ctx, image).await?;
-        // The semaphore is never closed.
-        let _memory = self.0.manifests_in_memory.acquire().await.map_err(|_| Error::Stopping)?;
-        let body = read(body).await?;
+        let mut bytes = BytesMut::new();
+        let _memory = if read(&mut body, &mut bytes, UNCOUNTED_BYTES).await? {
+            None
+        } else {
+            // The semaphore is never closed.
+            let permit = self.0.manifests_in_memory.acquire().await.map_err(|_| Error::Stopping)?;
+            if !read(&mut body, &mut bytes, MAX_MANIFEST_BYTES).await? {
+                return Err(Error::ManifestTooLarge { limit: MAX_MANIFEST_BYTES });
+            }
+            Some(permit)
+        };
+        let body = bytes.freeze();
         let document = document::parse(&body, content_type)?;
         let digest = match reference {
             Reference::Tag(_) => Digest::sha256(&body),
@@ -246,20 +258,20 @@ impl Registry {
     }
 }
 
-async fn read<S, E>(mut body: S) -> Result<Bytes, Error>
+/// Reads on to the body's end, which is `true`, or until there are more than `limit` bytes.
+async fn read<S, E>(body: &mut S, bytes: &mut BytesMut, limit: usize) -> Result<bool, Error>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     E: Display,
 {
     let collect = async {
-        let mut bytes = BytesMut::new();
-        while let Some(part) = body.next().await {
+        while bytes.len() <= limit {
+            let Some(part) = body.next().await else {
+                return Ok(true);
+            };
             bytes.extend_from_slice(&part.map_err(|error| Error::BodyBroken(error.to_string()))?);
-            if bytes.len() > MAX_MANIFEST_BYTES {
-                return Err(Error::ManifestTooLarge { limit: MAX_MANIFEST_BYTES });
-            }
         }
-        Ok(bytes.freeze())
+        Ok(false)
     };
     let too_slow =
         |_| Error::BodyBroken(format!("the manifest did not come within {} s", BODY_TIMEOUT.as_secs()));

@@ -1,6 +1,6 @@
 //! Referrers: manifests that name another one as their subject (Distribution spec, "Listing Referrers").
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -54,7 +54,7 @@ struct Descriptor {
     #[serde(skip_serializing_if = "Option::is_none")]
     artifact_type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    annotations: Option<Box<RawValue>>,
+    annotations: Option<BTreeMap<String, String>>,
 }
 
 impl Registry {

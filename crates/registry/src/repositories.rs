@@ -1,8 +1,10 @@
 //! Repositories.
 
 use wharfinger_audit::Subject;
-use wharfinger_iam::{Ctx, Error as IamError, Principal, Protected, Target, Tenancy, tenancies};
-use wharfinger_metastore::{Tx, operations, row, statements};
+use wharfinger_iam::{
+    Ctx, Error as IamError, Principal, Protected, Target, Tenancy, compartments, tenancies,
+};
+use wharfinger_metastore::{Param, Tx, operations, row, statements};
 use wharfinger_types::{ImageName, Ocid, Page, Permission, RepositoryName, ResourceKind};
 
 use crate::{Error, ImageRight};
@@ -21,6 +23,11 @@ statements! {
         "SELECT r.id, r.ocid, r.tenancy_id, c.ocid AS compartment, r.name, r.is_public, r.created_by, r.created_at
          FROM repository r JOIN compartment c ON c.id = r.compartment_id
          WHERE r.tenancy_id = $1 AND r.name > $2 AND r.deleted_at IS NULL AND r.is_public
+         ORDER BY r.name LIMIT $3";
+    COMPARTMENT_REPOSITORIES_AFTER =
+        "SELECT r.id, r.ocid, r.tenancy_id, c.ocid AS compartment, r.name, r.is_public, r.created_by, r.created_at
+         FROM repository r JOIN compartment c ON c.id = r.compartment_id
+         WHERE r.compartment_id = $1 AND r.name > $2 AND r.deleted_at IS NULL
          ORDER BY r.name LIMIT $3";
     REPOSITORY_INSERT =
         "INSERT INTO repository (ocid, tenancy_id, compartment_id, name, is_public, created_by, created_at)
@@ -58,7 +65,12 @@ row! {
 
 impl Protected for Repository {
     fn target(&self) -> Target {
-        Target { tenancy_id: self.tenancy_id, is_public: self.is_public }
+        Target {
+            tenancy_id: self.tenancy_id,
+            compartment: self.compartment.parse().ok(),
+            repository: Some(self.name.clone()),
+            is_public: self.is_public,
+        }
     }
 }
 
@@ -81,7 +93,12 @@ pub enum Visibility {
 pub(crate) async fn find(ctx: &Ctx, image: &ImageName, right: ImageRight) -> Result<Repository, Error> {
     ctx.within_cap("repository", image, right.action())?;
     let tenancy = ctx.tenancy(&image.namespace, right.permission()).await?;
-    lookup(ctx, &tenancy, &image.repository, right.permission()).await
+    let repository = lookup(ctx, &tenancy, &image.repository, right.permission()).await?;
+    if right == ImageRight::Push {
+        // A pusher looks at what is there before it uploads.
+        ctx.require(Permission::RepositoryRead, &repository.target())?;
+    }
+    Ok(repository)
 }
 
 /// A repository that the principal may pull from.
@@ -99,7 +116,8 @@ pub(crate) async fn find_or_create(ctx: &Ctx, image: &ImageName) -> Result<Repos
     if !tenancies::creates_on_push(ctx.iam(), tenancy.id).await? {
         return Err(Error::NotCreatedOnPush(image.to_string()));
     }
-    match create_repository(ctx, &tenancy, &image.repository, Visibility::Private).await {
+    let root = &tenancy.root_ocid;
+    match create_repository(ctx, &tenancy, root, &image.repository, Visibility::Private).await {
         // Another layer of the same first push made it a moment ago.
         Err(Error::Iam(IamError::NameTaken { .. })) => find(ctx, image, ImageRight::Push).await,
         created_or_refused => created_or_refused,
@@ -112,41 +130,44 @@ async fn lookup(
     name: &RepositoryName,
     permission: Permission,
 ) -> Result<Repository, Error> {
-    let what = ("repository", name.as_str());
-    Ok(ctx.lookup(&REPOSITORY_BY_NAME, &[&tenancy.id, &name.as_str()], permission, tenancy.id, what).await?)
+    let (what, args) = (("repository", name.as_str()), [&tenancy.id as &dyn Param, &name.as_str()]);
+    let absent = Target { repository: Some(name.to_string()), ..Target::tenancy(tenancy.id) };
+    Ok(ctx.lookup_or(&REPOSITORY_BY_NAME, &args, permission, &absent, what).await?)
 }
 
-/// Creates an empty repository in the tenancy's root compartment.
+/// Creates an empty repository in a compartment of the tenancy.
 pub async fn create_repository(
     ctx: &Ctx,
     tenancy: &Tenancy,
+    compartment: &str,
     name: &RepositoryName,
     visibility: Visibility,
 ) -> Result<Repository, Error> {
     let is_public = visibility == Visibility::Public;
-    ctx.require(Permission::RepositoryCreate, Target::tenancy(tenancy.id))?;
-    if is_public {
-        ctx.require(Permission::RepositoryManage, Target::tenancy(tenancy.id))?;
-    }
+    let permissions: &[Permission] = match visibility {
+        Visibility::Private => &[Permission::RepositoryCreate],
+        Visibility::Public => &[Permission::RepositoryCreate, Permission::RepositoryManage],
+    };
+    let compartment = ctx.compartment_for_repository(compartment, name.as_str(), permissions).await?;
     let ocid = Ocid::new(ResourceKind::ContainerRepo, &tenancy.region, uuid::Uuid::new_v4().into_bytes());
     let origin = ctx.origin();
     let repository = Repository {
         id: 0,
         ocid: ocid.to_string(),
-        tenancy_id: tenancy.id,
-        compartment: tenancy.root_ocid.clone(),
+        tenancy_id: compartment.tenancy_id,
+        compartment: compartment.ocid.clone(),
         name: name.to_string(),
         is_public,
         created_by: origin.principal_id.clone(),
         created_at: origin.at.0,
     };
-    let compartment_id = tenancy.root_id;
     ctx.store()
         .write(&CREATE_REPOSITORY, move |tx| {
+            compartments::require_live(tx, &compartment)?;
             let Repository { ocid, tenancy_id, name, is_public, created_by, created_at, .. } = &repository;
             let id = tx.opt(
                 &REPOSITORY_INSERT,
-                &[ocid, tenancy_id, &compartment_id, name, is_public, created_by, created_at],
+                &[ocid, tenancy_id, &compartment.id, name, is_public, created_by, created_at],
             )?;
             let id: i64 = id.ok_or_else(|| IamError::NameTaken { what: "repository", name: name.clone() })?;
             let subject = Subject::new(ocid, name).with("isPublic", *is_public);
@@ -211,13 +232,25 @@ fn gone(repository: &Repository) -> Error {
     Error::Iam(IamError::NotFound { what: "repository", name: repository.name.clone() })
 }
 
-/// A page of the tenancy's repositories that the principal may see, by name.
+/// A page of the tenancy's repositories that the principal may see, by name: those of the compartments
+/// in which it may inspect repositories, whatever their names, and public ones.
 pub async fn list_repositories(ctx: &Ctx, tenancy: &Tenancy, page: &Page) -> Result<Vec<Repository>, Error> {
-    let sees_all = ctx.allows(Permission::RepositoryInspect, Target::tenancy(tenancy.id));
-    let statement = if sees_all { &REPOSITORIES_AFTER } else { &PUBLIC_REPOSITORIES_AFTER };
     let after = page.last.as_deref().unwrap_or("");
     let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
-    Ok(ctx.store().all(statement, &[&tenancy.id, &after, &limit]).await?)
+    let Some(compartments) = ctx.compartments_with(Permission::RepositoryInspect, tenancy.id) else {
+        return Ok(ctx.store().all(&REPOSITORIES_AFTER, &[&tenancy.id, &after, &limit]).await?);
+    };
+    // A page of each, merged: every part is read in the order of an index, and no further than needed.
+    let mut found: Vec<Repository> =
+        ctx.store().all(&PUBLIC_REPOSITORIES_AFTER, &[&tenancy.id, &after, &limit]).await?;
+    for compartment in &compartments {
+        let args: [&dyn Param; 3] = [compartment, &after, &limit];
+        found.extend(ctx.store().all::<Repository>(&COMPARTMENT_REPOSITORIES_AFTER, &args).await?);
+    }
+    found.sort_by(|one, other| one.name.cmp(&other.name));
+    found.dedup_by(|one, other| one.id == other.id);
+    found.truncate(page.limit);
+    Ok(found)
 }
 
 /// A page of the image names in the principal's own tenancy that it may see. Nothing for one who is

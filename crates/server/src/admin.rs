@@ -98,6 +98,9 @@ enum Repository {
         /// Let anybody pull from it.
         #[arg(long)]
         public: bool,
+        /// The compartment to create it in, as names from below the root, such as `dev:team`.
+        #[arg(long, value_name = "PATH")]
+        compartment: Option<String>,
     },
     /// List repositories.
     List,
@@ -172,10 +175,10 @@ impl Resource {
             Resource::AuthToken(AuthToken::Delete { user, id }) => {
                 call(Method::DELETE, &["users", user, "auth-tokens", id], None)
             }
-            Resource::Repository(Repository::Create { name, public }) => call(
+            Resource::Repository(Repository::Create { name, public, compartment }) => call(
                 Method::POST,
                 &["repositories"],
-                Some(json!({ "displayName": name, "isPublic": public })),
+                Some(json!({ "displayName": name, "isPublic": public, "compartment": compartment })),
             ),
             Resource::Repository(Repository::List) => list(&["repositories"]),
             Resource::Repository(Repository::Update { name, public }) => {

@@ -177,3 +177,100 @@ fn notice_silence(stream: &TcpStream) -> std::io::Result<()> {
     sockopt::set_tcp_user_timeout(stream, unread_ms)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::time::Instant;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::telemetry::Metrics;
+
+    struct Server {
+        address: std::net::SocketAddr,
+        stop: watch::Sender<bool>,
+        serving: tokio::task::JoinSet<()>,
+    }
+
+    async fn start(limit: usize, trusted: &[&str]) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let trusted = trusted.iter().map(|network| crate::settings::Network(network.parse().unwrap()));
+        let incoming = Arc::new(Incoming {
+            router: Router::new().route("/", get(async || "here")),
+            metrics: Arc::new(Metrics::new()),
+            trusted_proxies: trusted.collect(),
+            public_url: None,
+            is_behind_proxy: false,
+            writes: TaskTracker::new(),
+        });
+        let (stop, stopping) = watch::channel(false);
+        let mut serving = tokio::task::JoinSet::new();
+        serving.spawn(serve(Socket::Network(listener), incoming, limit, stopping));
+        Server { address, stop, serving }
+    }
+
+    /// What the server says to one who sends these bytes and then nothing.
+    async fn answer(stream: &mut TcpStream, bytes: &[u8]) -> String {
+        stream.write_all(bytes).await.unwrap();
+        let mut said = Vec::new();
+        // A reset is an end too.
+        let _ = stream.read_to_end(&mut said).await;
+        String::from_utf8(said).unwrap()
+    }
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+
+    #[tokio::test(start_paused = true)]
+    async fn who_sends_no_whole_head_in_a_minute_is_dropped() {
+        let server = start(16, &[]).await;
+        for begun in [&b""[..], b"G", b"GET / HTTP/1.1\r\nhost: x\r\nx-more: "] {
+            let started = Instant::now();
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
+            let said = answer(&mut stream, begun).await;
+            assert!(!said.contains("here"), "{said}");
+            assert_eq!(started.elapsed().as_secs(), HEAD_TIMEOUT.as_secs(), "{}", begun.len());
+        }
+        // A connection that was of use and then falls silent ends as well.
+        let started = Instant::now();
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        assert!(answer(&mut stream, REQUEST).await.contains("here"));
+        assert_eq!(started.elapsed().as_secs(), HEAD_TIMEOUT.as_secs());
+    }
+
+    #[tokio::test]
+    async fn one_address_takes_at_most_half_of_the_connections() {
+        let mut server = start(16, &["127.0.0.2/32"]).await;
+        let from = async |address: &str| {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
+            socket.connect(server.address).await.unwrap()
+        };
+        let ask = async |mut stream: TcpStream| {
+            let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+            answer(&mut stream, request).await.contains("here")
+        };
+        let mut held = Vec::new();
+        for _ in 0..8 {
+            held.push(from("127.0.0.1").await);
+        }
+        // Closed without a word; it may be before or after the request is written.
+        let mut ninth = from("127.0.0.1").await;
+        let mut said = Vec::new();
+        let _ = ninth.read_to_end(&mut said).await;
+        assert!(said.is_empty());
+        assert!(ask(from("127.0.0.3").await).await, "another address is served");
+        // The trusted proxy may have all that is left, and what ends is free again.
+        for _ in 0..7 {
+            held.push(from("127.0.0.2").await);
+        }
+        assert!(ask(from("127.0.0.2").await).await);
+        assert!(ask(held.swap_remove(0)).await);
+        drop(held);
+        server.stop.send(true).unwrap();
+        server.serving.join_next().await;
+    }
+}

@@ -30,26 +30,33 @@ pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 pub struct Client {
     address: SocketAddr,
     authorization: Option<String>,
+    is_doubled: bool,
 }
 
 impl Client {
     /// A client without credentials.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, authorization: None }
+        Self { address, authorization: None, is_doubled: false }
     }
 
     /// The same with a user name and a password.
     #[must_use]
     pub fn basic(&self, name: &str, password: &str) -> Self {
         let credentials = STANDARD.encode(format!("{name}:{password}"));
-        self.with_authorization(format!("Basic {credentials}"))
+        self.authorized(format!("Basic {credentials}"))
     }
 
     /// The same with a registry token.
     #[must_use]
     pub fn bearer(&self, token: &str) -> Self {
-        self.with_authorization(format!("Bearer {token}"))
+        self.authorized(format!("Bearer {token}"))
+    }
+
+    /// The same with its `Authorization` header sent twice.
+    #[must_use]
+    pub fn authorized_twice(&self) -> Self {
+        Self { is_doubled: true, ..self.clone() }
     }
 
     /// The same for a server that moved to another address.
@@ -58,14 +65,22 @@ impl Client {
         Self { address, ..self.clone() }
     }
 
+    /// Where requests go.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The value of the `Authorization` header.
     #[must_use]
     pub fn authorization(&self) -> Option<&str> {
         self.authorization.as_deref()
     }
 
-    fn with_authorization(&self, value: String) -> Self {
-        Self { authorization: Some(value), ..self.clone() }
+    /// The same with that value as its `Authorization` header, be it ever so wrong.
+    #[must_use]
+    pub fn authorized(&self, value: impl Into<String>) -> Self {
+        Self { authorization: Some(value.into()), ..self.clone() }
     }
 
     /// Sends one request and reads the answer to its end.
@@ -102,7 +117,9 @@ impl Client {
             .uri(target)
             .header(header::HOST, self.address.to_string());
         if let Some(authorization) = &self.authorization {
-            request = request.header(header::AUTHORIZATION, authorization);
+            for _ in 0..=usize::from(self.is_doubled) {
+                request = request.header(header::AUTHORIZATION, authorization);
+            }
         }
         for (name, value) in headers {
             request = request.header(*name, *value);

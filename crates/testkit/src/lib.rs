@@ -8,6 +8,7 @@ pub mod engines;
 pub mod http;
 pub mod postgres;
 pub mod program;
+pub mod rows;
 pub mod services;
 
 pub use directory::TempDir;

@@ -14,10 +14,25 @@ use ::postgres::NoTls;
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-pub use wharfinger_metastore::EngineKind;
+pub use wharfinger_metastore::{EngineKind, Location};
+use wharfinger_metastore::{Store, row, statements};
 
 use crate::http::Client;
 use crate::{TempDir, postgres};
+
+statements! {
+    TOKEN_KEY = "SELECT kid, secret FROM token_key ORDER BY created_at DESC, kid LIMIT 1";
+}
+
+row! {
+    /// The key that registry tokens are signed with, for tests that sign their own.
+    pub struct TokenKey {
+        /// What a token's header calls it.
+        pub kid: String,
+        /// The key of its HMAC.
+        pub secret: Vec<u8>,
+    }
+}
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longer than the program itself waits for transfers.
@@ -222,25 +237,69 @@ impl Program {
         kibibytes << 10
     }
 
+    /// Where its metadata is.
+    #[must_use]
+    pub fn location(&self) -> Location {
+        let url = self.environment.iter().find(|(name, _)| name == "WHARFINGER__DATABASE__URL");
+        match url {
+            Some((_, url)) => Location::Postgres(url.clone()),
+            None => Location::Sqlite(self.data_dir().join("wharfinger.db")),
+        }
+    }
+
+    /// The key that it signs registry tokens with, out of its database.
+    ///
+    /// # Panics
+    /// If the database cannot be read.
+    pub async fn token_key(&self) -> TokenKey {
+        let store =
+            Store::open(&self.location()).await.expect("the database can be opened beside the server");
+        let key = store.opt(&TOKEN_KEY, &[]).await.expect("the database can be read");
+        store.close().await;
+        key.expect("the installation has a key")
+    }
+
     /// How many sessions of its database are idle within a transaction; none on SQLite.
     ///
     /// # Panics
     /// If PostgreSQL does not answer.
     #[must_use]
-    pub fn idle_transactions(&self) -> i64 {
-        let url = self.environment.iter().find(|(name, _)| name == "WHARFINGER__DATABASE__URL");
-        let Some((_, url)) = url.cloned() else {
-            return 0;
+    pub fn idle_transactions(&self) -> usize {
+        self.sessions("state LIKE 'idle in transaction%'").len()
+    }
+
+    /// Processor time that it and the sessions of its database have taken, to 10 ms.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn cpu_time(&self) -> Duration {
+        let sessions = self.sessions("pid <> pg_backend_pid()");
+        let pids = sessions.into_iter().chain([self.pid().as_raw_nonzero().get()]);
+        pids.map(|pid| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs");
+            // Behind the name, which may hold blanks: fields 14 and 15 in ticks of 10 ms, proc(5).
+            let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+            let ticks = fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number"));
+            Duration::from_millis(10 * ticks.sum::<u64>())
+        })
+        .sum()
+    }
+
+    /// Process ids of the sessions of its database that meet a condition; none on SQLite.
+    fn sessions(&self, condition: &str) -> Vec<i32> {
+        let Location::Postgres(url) = self.location() else {
+            return Vec::new();
         };
-        let count = move || {
+        let statement =
+            format!("SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND {condition}");
+        let ask = move || {
             let mut client = ::postgres::Client::connect(&url, NoTls).expect("PostgreSQL answers");
-            let statement = "SELECT count(*) FROM pg_stat_activity
-                WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
-            let row = client.query_one(statement, &[]);
-            row.expect("pg_stat_activity can be read").get(0)
+            let rows = client.query(&statement, &[]).expect("pg_stat_activity can be read");
+            rows.iter().map(|row| row.get(0)).collect()
         };
         // The blocking client must not run on a runtime's thread.
-        thread::spawn(count).join().expect("the count ends")
+        thread::spawn(ask).join().expect("the question is answered")
     }
 
     /// Ends it as a crash would: SIGKILL.

@@ -11,6 +11,8 @@ pub enum ErrorKind {
     Denied,
     /// The state of the resource forbids it: name taken, in use, changed meanwhile.
     Conflict,
+    /// The resource is not the one that the request was made for any more.
+    Changed,
     /// The request itself is wrong; the same request will never succeed.
     Invalid,
     /// A body, header or list is larger than allowed.

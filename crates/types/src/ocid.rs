@@ -13,6 +13,7 @@ pub enum ResourceKind {
     User,
     Group,
     AuthToken,
+    Policy,
     ContainerRepo,
 }
 
@@ -26,6 +27,7 @@ impl ResourceKind {
             ResourceKind::User => "user",
             ResourceKind::Group => "group",
             ResourceKind::AuthToken => "credential",
+            ResourceKind::Policy => "policy",
             ResourceKind::ContainerRepo => "containerrepo",
         }
     }

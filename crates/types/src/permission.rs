@@ -47,10 +47,30 @@ permissions! {
     UserAuthTokenSet = "USER_AUTHTOKEN_SET",
     /// Delete a user's auth token.
     UserAuthTokenRemove = "USER_AUTHTOKEN_REMOVE",
+    /// See groups and who is in them.
+    GroupInspect = "GROUP_INSPECT",
     /// Create a group.
     GroupCreate = "GROUP_CREATE",
     /// Change a group's members.
     GroupUpdate = "GROUP_UPDATE",
+    /// See compartments.
+    CompartmentInspect = "COMPARTMENT_INSPECT",
+    /// Create a compartment.
+    CompartmentCreate = "COMPARTMENT_CREATE",
+    /// Rename a compartment or describe it anew.
+    CompartmentUpdate = "COMPARTMENT_UPDATE",
+    /// Delete a compartment.
+    CompartmentDelete = "COMPARTMENT_DELETE",
+    /// Bring a deleted compartment back.
+    CompartmentRecover = "COMPARTMENT_RECOVER",
+    /// See policies with all their statements.
+    PolicyRead = "POLICY_READ",
+    /// Create a policy.
+    PolicyCreate = "POLICY_CREATE",
+    /// Change a policy.
+    PolicyUpdate = "POLICY_UPDATE",
+    /// Delete a policy.
+    PolicyDelete = "POLICY_DELETE",
     /// Found another tenancy: ours, not Oracle Cloud's; the local administrator alone has it.
     TenancyCreate = "TENANCY_CREATE",
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
 
 mod files;
+mod fuzz;
 mod lines;
 mod setup;
 mod steps;
@@ -21,6 +22,8 @@ usage: cargo xtask COMMAND
   test [STEP...]    all steps, or only those named: setup fmt tidy deny clippy unit build e2e
   tidy              check layers, file sizes, module headers and links
   prove [NAME]      run one slow proof, or list them
+  prove fuzz [SECONDS] [TARGET...]
+                    run the fuzz targets, each for 600 seconds if not said otherwise
   bench [ARG...]    compare the release build with its peers; arguments as of wharfinger-bench
   lines             lines of Rust per crate";
 
@@ -51,6 +54,7 @@ fn run(arguments: &[&str]) -> anyhow::Result<Option<()>> {
         }
         ["tidy"] => tidy::run(&workspace.root)?,
         ["prove"] => steps::prove(&workspace, None)?,
+        ["prove", "fuzz", arguments @ ..] => fuzz::prove(&workspace, arguments)?,
         ["prove", name] => steps::prove(&workspace, Some(name))?,
         ["bench", arguments @ ..] => steps::bench(&workspace, arguments)?,
         ["lines"] => lines::run(&workspace.root)?,

@@ -10,28 +10,29 @@ use anyhow::{Context, Result, bail};
 use crate::workspace::{Workspace, run as run_command};
 
 /// Debian packages and what they are for.
-const TEST_PACKAGES: [(&str, &str); 5] = [
+const TEST_PACKAGES: [(&str, &str); 7] = [
     ("docker.io", "push and pull with a real Docker engine"),
     ("skopeo", "copies between registries"),
     ("busybox-static", "the content of a test image that runs"),
     ("postgresql-15", "the second metadata engine"),
-    ("openssl", "certificates for TLS tests"),
+    ("openssl", "certificates for TLS tests, keys for signatures"),
+    ("python3-venv", "Oracle's command line and SDK"),
+    ("docker-registry", "the answers to compare ours with, and the peer to beat"),
 ];
-const BENCH_PACKAGES: [(&str, &str); 3] = [
-    ("docker-registry", "the peer to beat"),
-    ("nginx-light", "the limit for reads"),
-    ("wrk", "the load for manifests"),
-];
+const BENCH_PACKAGES: [(&str, &str); 2] =
+    [("nginx-light", "the limit for reads"), ("wrk", "the load for manifests")];
 
 pub(crate) enum Installer {
     Go,
     Cargo,
+    /// Into a virtual environment, the directory `CACHE/bin/NAME`.
+    Python,
 }
 
-/// A program built from source into `CACHE/bin`: name, source, version, installer, what for.
+/// What is installed into `CACHE/bin`: name, source, version, installer, what for.
 type Tool = (&'static str, &'static str, &'static str, Installer, &'static str);
 
-const TOOLS: [Tool; 2] = [
+const TOOLS: [Tool; 3] = [
     (
         "conformance",
         "github.com/opencontainers/distribution-spec/conformance",
@@ -40,10 +41,14 @@ const TOOLS: [Tool; 2] = [
         "the official conformance suite",
     ),
     ("cargo-deny", "cargo-deny", "0.20.2", Installer::Cargo, "checks dependencies and licences"),
+    ("oci-cli", "oci-cli", "3.95.1", Installer::Python, "Oracle's command line and SDK"),
 ];
 /// Only for its proof.
 pub(crate) const MUTANTS: Tool =
     ("cargo-mutants", "cargo-mutants", "27.1.0", Installer::Cargo, "changes code to see tests fail");
+/// Only for the fuzz targets.
+pub(crate) const FUZZ: Tool =
+    ("cargo-fuzz", "cargo-fuzz", "0.13.2", Installer::Cargo, "builds and runs the fuzz targets");
 
 pub(crate) fn run(workspace: &Workspace, bench: bool) -> Result<()> {
     let _lock = workspace.lock()?;
@@ -65,27 +70,28 @@ pub(crate) fn install(workspace: &Workspace, bench: bool) -> Result<()> {
     Ok(())
 }
 
-/// Builds a program unless it is there at its version.
+/// Installs a tool unless it is there at its version.
 pub(crate) fn ensure(workspace: &Workspace, tool: &Tool) -> Result<()> {
-    let (name, source, version, installer, purpose) = tool;
+    let (name, _, version, _, purpose) = tool;
     let stamp = workspace.bin().join(format!("{name}.version"));
     let installed = fs::read_to_string(&stamp).is_ok_and(|found| found == *version);
     if installed && workspace.bin().join(name).exists() {
         return Ok(());
     }
-    println!("setup: building {name} {version} ({purpose})");
+    println!("setup: installing {name} {version} ({purpose})");
     let start = Instant::now();
-    install_tool(workspace, &format!("{source}@{version}"), installer)?;
+    install_tool(workspace, tool)?;
     fs::write(&stamp, version).with_context(|| stamp.display().to_string())?;
     println!("setup: {name} took {:.0} s", start.elapsed().as_secs_f64());
     Ok(())
 }
 
-fn install_tool(workspace: &Workspace, source: &str, installer: &Installer) -> Result<()> {
+fn install_tool(workspace: &Workspace, tool: &Tool) -> Result<()> {
+    let (name, source, version, installer, _) = tool;
     match installer {
         Installer::Go => run_command(
             Command::new("go")
-                .args(["install", source])
+                .args(["install", &format!("{source}@{version}")])
                 .env("GOBIN", workspace.bin())
                 .env("GOFLAGS", "-buildvcs=false"),
         ),
@@ -93,9 +99,19 @@ fn install_tool(workspace: &Workspace, source: &str, installer: &Installer) -> R
             workspace
                 .cargo(["install", "--locked", "--root"])?
                 .arg(&workspace.cache)
-                .arg(source)
+                .arg(format!("{source}@{version}"))
                 .env("CARGO_TARGET_DIR", workspace.cache.join("target-tools")),
         ),
+        Installer::Python => {
+            let environment = workspace.bin().join(name);
+            // Debian's, to which python3-venv belongs: PATH may have another one first.
+            run_command(Command::new("/usr/bin/python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
+            run_command(
+                Command::new(environment.join("bin/pip"))
+                    .args(["install", "--quiet", "--no-input", "--disable-pip-version-check"])
+                    .arg(format!("{source}=={version}")),
+            )
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use crate::workspace::{Workspace, run};
-use crate::{setup, tidy};
+use crate::{fuzz, setup, tidy};
 
 /// In the order they run: the cheapest first.
 pub(crate) const STEPS: [&str; 8] = ["setup", "fmt", "tidy", "deny", "clippy", "unit", "build", "e2e"];
@@ -33,7 +33,10 @@ pub(crate) fn test(workspace: &Workspace, only: &[&str]) -> Result<()> {
 fn run_step(workspace: &Workspace, step: &str) -> Result<()> {
     match step {
         "setup" => setup::install(workspace, false),
-        "fmt" => run(&mut workspace.cargo(["fmt", "--all", "--check"])?),
+        "fmt" => {
+            run(&mut workspace.cargo(["fmt", "--all", "--check"])?)?;
+            run(&mut workspace.cargo(["fmt", "--manifest-path", fuzz::MANIFEST, "--check"])?)
+        }
         "tidy" => tidy::run(&workspace.root),
         "deny" => deny(workspace),
         "clippy" => {
@@ -52,7 +55,11 @@ fn deny(workspace: &Workspace) -> Result<()> {
     }
     // The check is offline and reads the sources of every package in the lock file.
     run(&mut workspace.cargo(["fetch", "--locked", "--quiet"])?)?;
-    run(&mut workspace.cargo(["deny", "--offline", "check", "bans", "licenses", "sources"])?)
+    run(&mut workspace.cargo(["deny", "--offline", "check", "bans", "licenses", "sources"])?)?;
+    // Fuzz targets are given to nobody: their licences don't matter, where they come from does.
+    run(&mut workspace.cargo(["fetch", "--locked", "--quiet", "--manifest-path", fuzz::MANIFEST])?)?;
+    let arguments = ["deny", "--offline", "--manifest-path", fuzz::MANIFEST, "--config", "deny.toml"];
+    run(workspace.cargo(arguments)?.args(["check", "bans", "sources"]))
 }
 
 /// `cargo test` of the end-to-end crate against the program built in `profile`.
@@ -70,6 +77,7 @@ pub(crate) fn prove(workspace: &Workspace, name: Option<&str>) -> Result<()> {
     let proofs = ["--release", "--test", "prove", "--"];
     let Some(name) = name else {
         println!("mutants: changes to the policy crate's evaluator");
+        println!("fuzz [SECONDS] [TARGET...]: {}", fuzz::targets(workspace)?.join(" "));
         return run(&mut e2e(workspace, "release", &[&proofs[..], &["--list"]].concat())?);
     };
     if name == "mutants" {

@@ -1,30 +1,13 @@
 //! The official conformance suite of the Distribution spec, authenticated, at each of its versions.
 
-use std::path::PathBuf;
 use std::process::Command;
 
+use wharfinger_e2e::tool;
 use wharfinger_testkit::TempDir;
 use wharfinger_testkit::program::{EngineKind, Program};
 
 /// What is skipped, and why that is right: nothing.
 const SKIPS: [&str; 0] = [];
-
-fn suite() -> PathBuf {
-    let tools = std::env::var_os("WHARFINGER_TOOLS").map_or_else(
-        || {
-            let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-            let home = std::env::var_os("HOME").map(PathBuf::from);
-            cache
-                .or_else(|| home.map(|home| home.join(".cache")))
-                .expect("HOME is set")
-                .join("wharfinger/bin")
-        },
-        PathBuf::from,
-    );
-    let suite = tools.join("conformance");
-    assert!(suite.is_file(), "the conformance suite is not in {}: run `cargo xtask setup`", tools.display());
-    suite
-}
 
 async fn conforms_at_1_0(engine: EngineKind) {
     let settings = [("OCI_VERSION", "1.0"), ("OCI_DATA_SHA512", "false")];
@@ -53,7 +36,7 @@ fn conforms(program: &mut Program, engine: EngineKind, settings: &[(&str, &str)]
     let bootstrap = &program.bootstrap;
     let output = Command::new("timeout")
         .arg("240")
-        .arg(suite())
+        .arg(tool("conformance"))
         .current_dir(results.path())
         .env("OCI_REGISTRY", program.address().to_string())
         .env("OCI_TLS", "disabled")

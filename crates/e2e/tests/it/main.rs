@@ -9,15 +9,20 @@
 )]
 
 mod answers;
+mod attack;
 mod conformance;
+mod differential;
 mod errors;
 mod full_disk;
 mod hang_up;
+mod incidents;
 mod kill;
 mod manifests;
 mod policy;
+mod quirks;
 mod races;
 mod rights;
+mod signatures;
 mod surface;
 mod tour;
 mod uploads;

@@ -8,6 +8,8 @@
     reason = "tests"
 )]
 
+mod differential;
+mod lists;
 mod memory;
 
 use wharfinger_testkit::program::EngineKind;
@@ -30,6 +32,20 @@ async fn kill() {
         let counts = wharfinger_e2e::kill::kill_in_pushes(engine, 30, 2).await;
         println!("{engine:?}: 30 kills lost nothing: {counts:?}");
     }
+}
+
+/// A page costs the same however long the list is.
+#[tokio::test(flavor = "multi_thread")]
+async fn lists() {
+    for engine in ENGINES {
+        lists::cost_no_more_when_long(engine).await;
+    }
+}
+
+/// 20,000 requests are answered as the reference registry does, but for what is meant to differ.
+#[tokio::test(flavor = "multi_thread")]
+async fn differential() {
+    differential::only_as_intended().await;
 }
 
 /// Anonymous memory stays within its bounds while many clients push at once.

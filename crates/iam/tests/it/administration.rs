@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use tokio::task::JoinSet;
-use wharfinger_iam::{Cap, Error, Iam, Limits, Request, auth_tokens, groups, tenancies, users};
+use wharfinger_iam::policies::{self, PolicyText};
+use wharfinger_iam::{Cap, Error, Iam, Limits, Request, auth_tokens, compartments, groups, tenancies, users};
 use wharfinger_metastore::{Record, Store};
 use wharfinger_testkit::on_each_engine;
 use wharfinger_testkit::services::{Installation, NOW, found, request};
@@ -21,6 +22,19 @@ async fn run_everything(installation: &Installation) {
     auth_tokens::delete_auth_token(local, tenancy, "alice", &token.ocid).await.unwrap();
     users::delete_user(local, tenancy, "alice").await.unwrap();
     tenancies::create_tenancy(local, "Other", None).await.unwrap();
+    let dev = compartments::create_compartment(local, &tenancy.root_ocid, "dev", "").await.unwrap();
+    let dev = compartments::update_compartment(local, &dev.ocid, Some(0), None, Some("For developers"))
+        .await
+        .unwrap();
+    let text = PolicyText {
+        statements: Some(vec!["Allow group Builders to read repos in compartment dev".to_owned()]),
+        ..PolicyText::default()
+    };
+    let policy = policies::create_policy(local, &tenancy.root_ocid, "builders", text.clone()).await.unwrap();
+    policies::update_policy(local, &policy.ocid, Some(0), text).await.unwrap();
+    policies::delete_policy(local, &policy.ocid, Some(1)).await.unwrap();
+    compartments::delete_compartment(local, &dev.ocid, Some(1)).await.unwrap();
+    compartments::recover_compartment(local, &dev.ocid, Some(2)).await.unwrap();
     let much_later =
         installation.iam.local_administrator(Request { now: NOW.plus_seconds(31 * 86_400), ..request() });
     installation.iam.issue_registry_token(&much_later, Cap::None).await.unwrap();

@@ -3,5 +3,6 @@
 
 mod administration;
 mod login;
+mod rights;
 mod statements;
 mod tokens;

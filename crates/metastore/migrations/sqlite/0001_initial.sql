@@ -8,6 +8,10 @@ CREATE TABLE tenancy (
     region TEXT NOT NULL,
     region_key TEXT NOT NULL,
     create_on_first_push INTEGER NOT NULL,
+    -- Whether its deny statements count; once on, for good.
+    has_deny_statements INTEGER NOT NULL,
+    -- Changes with everything that decisions are compiled from.
+    rights_version INTEGER NOT NULL,
     created_at INTEGER NOT NULL
 ) STRICT;
 
@@ -17,11 +21,34 @@ CREATE TABLE compartment (
     tenancy_id INTEGER NOT NULL REFERENCES tenancy (id) ON DELETE RESTRICT,
     parent_id INTEGER REFERENCES compartment (id) ON DELETE RESTRICT,
     name TEXT NOT NULL,
-    created_at INTEGER NOT NULL
+    description TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    -- Counts the changes, for if-match.
+    revision INTEGER NOT NULL,
+    deleted_at INTEGER
 ) STRICT;
 -- A tenancy has one root, and names are unique below a parent.
 CREATE UNIQUE INDEX compartment_root ON compartment (tenancy_id) WHERE parent_id IS NULL;
 CREATE UNIQUE INDEX compartment_name ON compartment (parent_id, name);
+CREATE INDEX compartment_by_tenancy ON compartment (tenancy_id, id);
+
+CREATE TABLE policy (
+    id INTEGER PRIMARY KEY,
+    ocid TEXT NOT NULL UNIQUE,
+    tenancy_id INTEGER NOT NULL REFERENCES tenancy (id) ON DELETE RESTRICT,
+    compartment_id INTEGER NOT NULL REFERENCES compartment (id) ON DELETE RESTRICT,
+    name TEXT NOT NULL,
+    description TEXT NOT NULL,
+    -- A JSON list of texts.
+    statements TEXT NOT NULL,
+    version_date TEXT,
+    -- Made by the system, not to be changed.
+    is_default INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    UNIQUE (tenancy_id, name)
+) STRICT;
+CREATE INDEX policy_by_compartment ON policy (compartment_id, name);
 
 CREATE TABLE identity_domain (
     id INTEGER PRIMARY KEY,
@@ -96,6 +123,7 @@ CREATE TABLE repository (
 -- A deleted repository frees its name at once.
 CREATE UNIQUE INDEX repository_live_name ON repository (tenancy_id, name) WHERE deleted_at IS NULL;
 CREATE INDEX repository_public_name ON repository (tenancy_id, name) WHERE deleted_at IS NULL AND is_public;
+CREATE INDEX repository_by_compartment ON repository (compartment_id, name);
 
 -- Which object holds the bytes of a digest. Object ids are never used again.
 CREATE TABLE blob (

@@ -177,15 +177,21 @@ impl<'s> Parser<'s> {
             known.span.start == finding.span.start
                 && (known.severity == Severity::Error || known.severity == finding.severity)
         };
-        let of_its_kind = |known: &&Finding| known.severity == finding.severity;
-        let is_full = self.findings.iter().filter(of_its_kind).count() >= MAX_FINDINGS;
-        if !is_full && !self.findings.iter().any(is_known) {
+        if !self.is_full(finding.severity) && !self.findings.iter().any(is_known) {
             self.findings.push(finding);
         }
     }
 
-    /// Runs the checks of a piece that was read.
+    fn is_full(&self, severity: Severity) -> bool {
+        self.findings.iter().filter(|known| known.severity == severity).count() >= MAX_FINDINGS
+    }
+
+    /// Runs the checks of a piece that was read. Nobody would see another error, and looking for the word
+    /// that was meant costs a thousand times what reading the wrong one does.
     fn check(&mut self, check: impl FnOnce(&mut Vec<Finding>)) {
+        if self.is_full(Severity::Error) {
+            return;
+        }
         let mut found = Vec::new();
         check(&mut found);
         for finding in found {
@@ -201,7 +207,8 @@ impl<'s> Parser<'s> {
             TokenKind::Quoted => shown(self.text()),
             _ => format!("`{}`", shown(self.text())),
         };
-        let slip = if self.at(TokenKind::Word) { nearest(self.text(), words.iter().copied()) } else { None };
+        let may_slip = self.at(TokenKind::Word) && !self.is_full(Severity::Error);
+        let slip = if may_slip { nearest(self.text(), words.iter().copied()) } else { None };
         // These follow from a mistake that has been reported.
         let follows = self.is_after_unknown || (self.has_open_quote && self.at(TokenKind::End));
         if !follows {

@@ -131,11 +131,11 @@ on_each_engine! {
         let deleted = repositories::delete_repository(&admin, tenancy, &name).await.unwrap();
         let tag = "v1".parse().unwrap();
         assert_eq!(kind(installation.registry.get_manifest(&admin, &image, &tag).await).await, "not found");
-        let new = repositories::create_repository(&admin, tenancy, &name, Visibility::Private).await.unwrap();
+        let new = repositories::create_repository(&admin, tenancy, &tenancy.root_ocid, &name, Visibility::Private).await.unwrap();
         assert_ne!(new.ocid, deleted.ocid);
         let absent = installation.registry.get_manifest(&admin, &image, &tag).await;
         assert!(matches!(absent, Err(Error::ManifestUnknown(_))), "the new one must not show the old one's images");
-        let again = repositories::create_repository(&admin, tenancy, &name, Visibility::Private).await;
+        let again = repositories::create_repository(&admin, tenancy, &tenancy.root_ocid, &name, Visibility::Private).await;
         assert!(matches!(again, Err(Error::Iam(IamError::NameTaken { .. }))));
     }
 
@@ -143,7 +143,7 @@ on_each_engine! {
         let installation = found(store).await;
         let (admin, tenancy) = (installation.administrator().await, &installation.tenancy);
         for (name, visibility) in [("b", Visibility::Private), ("a", Visibility::Public), ("c", Visibility::Private)] {
-            repositories::create_repository(&admin, tenancy, &name.parse().unwrap(), visibility).await.unwrap();
+            repositories::create_repository(&admin, tenancy, &tenancy.root_ocid, &name.parse().unwrap(), visibility).await.unwrap();
         }
         let secret = installation.add_user("alice").await;
         let alice = installation.iam.login(request(), "acme/alice", &secret).await.unwrap();

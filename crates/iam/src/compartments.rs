@@ -1,0 +1,363 @@
+//! Compartments: the tree in which resources are kept and rights are given.
+
+use wharfinger_audit::Subject;
+use wharfinger_metastore::{Tx, operations, row, statements};
+use wharfinger_types::{Ocid, Permission, ResourceKind};
+
+use crate::{Ctx, Error, Protected, Target, Tenancy, rights, secret};
+
+statements! {
+    COMPARTMENT_BY_OCID =
+        "SELECT c.id, c.ocid, c.tenancy_id, p.ocid AS parent, c.name, c.description, c.created_at, c.revision, c.deleted_at
+         FROM compartment c LEFT JOIN compartment p ON p.id = c.parent_id WHERE c.ocid = $1";
+    COMPARTMENTS_BY_TENANCY =
+        "SELECT c.id, c.ocid, c.tenancy_id, p.ocid AS parent, c.name, c.description, c.created_at, c.revision, c.deleted_at
+         FROM compartment c LEFT JOIN compartment p ON p.id = c.parent_id WHERE c.tenancy_id = $1 ORDER BY c.id";
+    COMPARTMENT_COUNT = "SELECT COUNT(*) AS n FROM compartment WHERE tenancy_id = $1";
+    COMPARTMENT_LIVE = "SELECT id FROM compartment WHERE id = $1 AND deleted_at IS NULL";
+    COMPARTMENT_PARENT = "SELECT parent_id FROM compartment WHERE id = $1";
+    COMPARTMENT_INSERT =
+        "INSERT INTO compartment (ocid, tenancy_id, parent_id, name, description, created_at, revision)
+         VALUES ($1, $2, $3, $4, $5, $6, 0)
+         ON CONFLICT (parent_id, name) DO NOTHING RETURNING id";
+    COMPARTMENT_NAMED = "SELECT id FROM compartment WHERE parent_id = $1 AND name = $2";
+    COMPARTMENT_UPDATE =
+        "UPDATE compartment SET name = $1, description = $2, revision = revision + 1
+         WHERE id = $3 AND revision = $4 AND deleted_at IS NULL";
+    COMPARTMENT_DELETE =
+        "UPDATE compartment SET deleted_at = $1, name = $2, revision = revision + 1
+         WHERE id = $3 AND revision = $4 AND deleted_at IS NULL";
+    COMPARTMENT_RECOVER =
+        "UPDATE compartment SET deleted_at = NULL, revision = revision + 1 WHERE id = $1 AND deleted_at IS NOT NULL";
+    /// What a compartment holds, in words for the one who wants to delete it.
+    COMPARTMENT_CONTENT =
+        "SELECT 'compartment ' || name AS held FROM compartment WHERE parent_id = $1 AND deleted_at IS NULL
+         UNION ALL SELECT 'policy ' || name FROM policy WHERE compartment_id = $1
+         UNION ALL SELECT 'repository ' || name FROM repository WHERE compartment_id = $1 AND deleted_at IS NULL
+         LIMIT 1";
+}
+
+row! {
+    /// A compartment; the root's OCID is the tenancy's.
+    pub struct Compartment {
+        /// Internal id.
+        pub id: i64,
+        /// OCID.
+        pub ocid: String,
+        /// Internal id of the tenancy.
+        pub tenancy_id: i64,
+        /// OCID of the compartment it is in; `None` for the root.
+        pub parent: Option<String>,
+        /// Name, unique in its parent.
+        pub name: String,
+        /// What it is for.
+        pub description: String,
+        /// Microseconds since the epoch.
+        pub created_at: i64,
+        /// Counts its changes.
+        pub revision: i64,
+        /// Microseconds since the epoch, if it is deleted.
+        pub deleted_at: Option<i64>,
+    }
+}
+
+impl Protected for Compartment {
+    fn target(&self) -> Target {
+        // A deleted one is no place for a policy any more: who may act on it is decided at the root.
+        let compartment = self.ocid.parse().ok().filter(|_| self.deleted_at.is_none());
+        Target { compartment, ..Target::tenancy(self.tenancy_id) }
+    }
+}
+
+operations! {
+    CREATE_COMPARTMENT = create_compartment { Durable, Serializable, audited };
+    UPDATE_COMPARTMENT = update_compartment { Durable, Serializable, audited };
+    DELETE_COMPARTMENT = delete_compartment { Durable, Serializable, audited };
+    RECOVER_COMPARTMENT = recover_compartment { Durable, Serializable, audited };
+}
+
+/// Levels below the root.
+const MAX_DEPTH: usize = 6;
+/// Deleted ones count for as long as they can be recovered.
+const MAX_PER_TENANCY: i64 = 1_000;
+/// How long a deleted compartment can be recovered: 90 days.
+pub const RECOVERABLE_SECS: i64 = 90 * 86_400;
+
+/// 1 to 100 letters, digits and `. - _`.
+pub(crate) fn check_name(field: &'static str, name: &str) -> Result<(), Error> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+    if name.is_empty() || name.len() > 100 || !name.chars().all(is_allowed) {
+        let value = name.chars().take(120).collect();
+        return Err(Error::Invalid { field, value, remedy: "use 1 to 100 letters, digits, `.`, `-` or `_`" });
+    }
+    Ok(())
+}
+
+/// At most 400 characters; may be empty.
+pub(crate) fn check_description(description: &str) -> Result<(), Error> {
+    if description.chars().count() > 400 || description.contains('\0') {
+        let value = description.chars().take(40).collect();
+        let remedy = "use at most 400 characters and no NUL";
+        return Err(Error::Invalid { field: "description", value, remedy });
+    }
+    Ok(())
+}
+
+/// Fails if the compartment was deleted meanwhile. Every body that puts something into one asks this, and
+/// the deletion asks what is in it: serializable transactions can't both go through.
+pub fn require_live(tx: &mut Tx, compartment: &Compartment) -> Result<(), Error> {
+    match tx.opt::<i64>(&COMPARTMENT_LIVE, &[&compartment.id])? {
+        Some(_) => Ok(()),
+        None => Err(not_found(&compartment.ocid)),
+    }
+}
+
+fn not_found(ocid: &str) -> Error {
+    Error::NotFound { what: "compartment", name: ocid.chars().take(255).collect() }
+}
+
+impl Ctx {
+    /// A compartment that is not deleted, with the right asked for.
+    pub async fn compartment(&self, ocid: &str, permission: Permission) -> Result<Compartment, Error> {
+        let compartment = self.any_compartment(ocid, permission).await?;
+        if compartment.deleted_at.is_some() {
+            return Err(not_found(ocid));
+        }
+        Ok(compartment)
+    }
+
+    /// A compartment that is not deleted, with the rights that an operation on a repository of that name
+    /// in it needs; there need not be such a repository.
+    pub async fn compartment_for_repository(
+        &self,
+        ocid: &str,
+        repository: &str,
+        permissions: &[Permission],
+    ) -> Result<Compartment, Error> {
+        let first = permissions.first().copied().unwrap_or(Permission::RepositoryInspect);
+        let found: Option<Compartment> = self.store().opt(&COMPARTMENT_BY_OCID, &[&ocid]).await?;
+        let found = found.filter(|compartment| compartment.deleted_at.is_none());
+        let compartment = found.ok_or_else(|| self.refuse(first))?;
+        let target = Target { repository: Some(repository.to_owned()), ..compartment.target() };
+        for permission in permissions {
+            self.require(*permission, &target)?;
+        }
+        Ok(compartment)
+    }
+
+    async fn any_compartment(&self, ocid: &str, permission: Permission) -> Result<Compartment, Error> {
+        let ocid: Ocid = ocid.parse().map_err(|_| self.refuse(permission))?;
+        // No tenancy is known for an identifier that is not there.
+        let absent = Target::tenancy(0);
+        let what = ("compartment", ocid.as_str());
+        self.lookup_or(&COMPARTMENT_BY_OCID, &[&ocid.as_str()], permission, &absent, what).await
+    }
+}
+
+/// Creates a compartment in another one.
+pub async fn create_compartment(
+    ctx: &Ctx,
+    parent: &str,
+    name: &str,
+    description: &str,
+) -> Result<Compartment, Error> {
+    let parent = ctx.compartment(parent, Permission::CompartmentCreate).await?;
+    check_name("name", name)?;
+    check_description(description)?;
+    let ocid = secret::new_ocid(ResourceKind::Compartment)?.to_string();
+    let (name, description) = (name.to_owned(), description.to_owned());
+    let origin = ctx.origin();
+    ctx.store()
+        .write(&CREATE_COMPARTMENT, move |tx| {
+            require_live(tx, &parent)?;
+            if depth(tx, parent.id)? >= MAX_DEPTH {
+                return Err(Error::Conflict(format!(
+                    "compartments are nested {MAX_DEPTH} levels deep at most"
+                )));
+            }
+            if tx.one::<i64>(&COMPARTMENT_COUNT, &[&parent.tenancy_id])? >= MAX_PER_TENANCY {
+                return Err(Error::Conflict(format!("a tenancy has {MAX_PER_TENANCY} compartments at most")));
+            }
+            let args: &[&dyn wharfinger_metastore::Param] =
+                &[&ocid, &parent.tenancy_id, &parent.id, &name, &description, &origin.at.0];
+            let id = tx.opt(&COMPARTMENT_INSERT, args)?;
+            let id: i64 = id.ok_or_else(|| Error::NameTaken { what: "compartment", name: name.clone() })?;
+            rights::changed(tx, parent.tenancy_id)?;
+            wharfinger_audit::record(tx, parent.tenancy_id, &origin, &Subject::new(&ocid, &name))?;
+            Ok(Compartment {
+                id,
+                ocid: ocid.clone(),
+                tenancy_id: parent.tenancy_id,
+                parent: Some(parent.ocid.clone()),
+                name: name.clone(),
+                description: description.clone(),
+                created_at: origin.at.0,
+                revision: 0,
+                deleted_at: None,
+            })
+        })
+        .await
+}
+
+/// How many levels below the root a compartment is.
+fn depth(tx: &mut Tx, id: i64) -> Result<usize, Error> {
+    let mut depth = 0;
+    let mut at = id;
+    while let Some(parent) = tx.one::<Option<i64>>(&COMPARTMENT_PARENT, &[&at])? {
+        depth += 1;
+        at = parent;
+    }
+    Ok(depth)
+}
+
+/// A compartment, deleted ones included while they can be recovered.
+pub async fn get_compartment(ctx: &Ctx, ocid: &str) -> Result<Compartment, Error> {
+    let compartment = ctx.any_compartment(ocid, Permission::CompartmentInspect).await?;
+    if is_gone(&compartment, ctx.now().0) {
+        return Err(not_found(ocid));
+    }
+    Ok(compartment)
+}
+
+fn is_gone(compartment: &Compartment, now: i64) -> bool {
+    compartment.deleted_at.is_some_and(|at| at.saturating_add(RECOVERABLE_SECS * 1_000_000) < now)
+}
+
+/// The children of a compartment, or of the root all that is below it, in order of creation. What the
+/// principal may not see is left out.
+pub async fn list_compartments(ctx: &Ctx, parent: &str, subtree: bool) -> Result<Vec<Compartment>, Error> {
+    let parent = ctx.compartment(parent, Permission::CompartmentInspect).await?;
+    if subtree && parent.parent.is_some() {
+        let remedy = "list the subtree of the tenancy's root only";
+        return Err(Error::Invalid { field: "compartmentIdInSubtree", value: "true".to_owned(), remedy });
+    }
+    let all: Vec<Compartment> = ctx.store().all(&COMPARTMENTS_BY_TENANCY, &[&parent.tenancy_id]).await?;
+    let is_wanted = |compartment: &Compartment| {
+        let is_below = if subtree {
+            compartment.parent.is_some()
+        } else {
+            compartment.parent.as_deref() == Some(&parent.ocid)
+        };
+        is_below
+            && !is_gone(compartment, ctx.now().0)
+            && ctx.allows(Permission::CompartmentInspect, &compartment.target())
+    };
+    Ok(all.into_iter().filter(is_wanted).collect())
+}
+
+/// Renames a compartment or describes it anew. Statements that name it by its old name give nothing
+/// any more.
+pub async fn update_compartment(
+    ctx: &Ctx,
+    ocid: &str,
+    expected: Option<i64>,
+    name: Option<&str>,
+    description: Option<&str>,
+) -> Result<Compartment, Error> {
+    let old = ctx.compartment(ocid, Permission::CompartmentUpdate).await?;
+    let name = name.unwrap_or(&old.name).to_owned();
+    let description = description.unwrap_or(&old.description).to_owned();
+    check_name("name", &name)?;
+    check_description(&description)?;
+    if old.parent.is_none() && name != old.name {
+        let remedy = "the tenancy's root can't be renamed";
+        return Err(Error::Invalid { field: "name", value: name, remedy });
+    }
+    Error::unless_expected(expected, old.revision)?;
+    let origin = ctx.origin();
+    ctx.store()
+        .write(&UPDATE_COMPARTMENT, move |tx| {
+            let is_renamed = name != old.name;
+            if is_renamed && is_taken(tx, old.id, &name)? {
+                return Err(Error::NameTaken { what: "compartment", name: name.clone() });
+            }
+            if tx.run(&COMPARTMENT_UPDATE, &[&name, &description, &old.id, &old.revision])? == 0 {
+                return Err(Error::Changed);
+            }
+            rights::changed(tx, old.tenancy_id)?;
+            wharfinger_audit::record(tx, old.tenancy_id, &origin, &Subject::new(&old.ocid, &name))?;
+            let (name, description) = (name.clone(), description.clone());
+            Ok(Compartment { name, description, revision: old.revision + 1, ..old.clone() })
+        })
+        .await
+}
+
+fn is_taken(tx: &mut Tx, id: i64, name: &str) -> Result<bool, Error> {
+    let parent = tx.one::<Option<i64>>(&COMPARTMENT_PARENT, &[&id])?;
+    Ok(tx.opt::<i64>(&COMPARTMENT_NAMED, &[&parent, &name])?.is_some())
+}
+
+/// Deletes a compartment that holds nothing. Its name is free at once: the deleted one gets a suffix.
+pub async fn delete_compartment(ctx: &Ctx, ocid: &str, expected: Option<i64>) -> Result<(), Error> {
+    let old = ctx.compartment(ocid, Permission::CompartmentDelete).await?;
+    if old.parent.is_none() {
+        let remedy = "the tenancy's root can't be deleted";
+        return Err(Error::Invalid { field: "compartmentId", value: old.ocid, remedy });
+    }
+    Error::unless_expected(expected, old.revision)?;
+    let suffix: String = secret::random::<4>()?.iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = format!("{}.{suffix}", old.name.get(..91).unwrap_or(&old.name));
+    let origin = ctx.origin();
+    ctx.store()
+        .write(&DELETE_COMPARTMENT, move |tx| {
+            if let Some(held) = tx.opt::<String>(&COMPARTMENT_CONTENT, &[&old.id])? {
+                return Err(Error::Conflict(format!("compartment `{}` still holds {held}", old.name)));
+            }
+            if tx.run(&COMPARTMENT_DELETE, &[&origin.at.0, &name, &old.id, &old.revision])? == 0 {
+                return Err(Error::Changed);
+            }
+            rights::changed(tx, old.tenancy_id)?;
+            wharfinger_audit::record(tx, old.tenancy_id, &origin, &Subject::new(&old.ocid, &old.name))?;
+            Ok(())
+        })
+        .await
+}
+
+/// Brings a deleted compartment back, under the name it got when it was deleted.
+pub async fn recover_compartment(ctx: &Ctx, ocid: &str, expected: Option<i64>) -> Result<Compartment, Error> {
+    let old = ctx.any_compartment(ocid, Permission::CompartmentRecover).await?;
+    if old.deleted_at.is_none() || is_gone(&old, ctx.now().0) {
+        return Err(not_found(ocid));
+    }
+    Error::unless_expected(expected, old.revision)?;
+    let origin = ctx.origin();
+    ctx.store()
+        .write(&RECOVER_COMPARTMENT, move |tx| {
+            let parent = tx.one::<Option<i64>>(&COMPARTMENT_PARENT, &[&old.id])?;
+            if tx.opt::<i64>(&COMPARTMENT_LIVE, &[&parent])?.is_none() {
+                return Err(Error::Conflict("its parent is deleted: recover that first".to_owned()));
+            }
+            if tx.run(&COMPARTMENT_RECOVER, &[&old.id])? == 0 {
+                return Err(Error::Changed);
+            }
+            rights::changed(tx, old.tenancy_id)?;
+            wharfinger_audit::record(tx, old.tenancy_id, &origin, &Subject::new(&old.ocid, &old.name))?;
+            Ok(Compartment { deleted_at: None, revision: old.revision + 1, ..old.clone() })
+        })
+        .await
+}
+
+/// A compartment by its path below the root, such as `dev:team`; empty is the root.
+pub async fn by_path(
+    ctx: &Ctx,
+    tenancy: &Tenancy,
+    path: &str,
+    permission: Permission,
+) -> Result<Compartment, Error> {
+    let all: Vec<Compartment> = ctx.store().all(&COMPARTMENTS_BY_TENANCY, &[&tenancy.id]).await?;
+    let mut at = tenancy.root_ocid.as_str();
+    for name in path.split(':').filter(|name| !name.is_empty()) {
+        let child = all.iter().find(|compartment| {
+            compartment.parent.as_deref() == Some(at)
+                && compartment.name == name
+                && compartment.deleted_at.is_none()
+        });
+        let Some(child) = child else {
+            let absent = Target::tenancy(tenancy.id);
+            let is_known = ctx.allows(Permission::CompartmentInspect, &absent);
+            return Err(if is_known { not_found(path) } else { ctx.refuse(permission) });
+        };
+        at = &child.ocid;
+    }
+    ctx.compartment(at, permission).await
+}

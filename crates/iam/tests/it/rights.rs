@@ -1,0 +1,222 @@
+//! Compartments and policies, and what they let people do.
+
+use tokio::task::JoinSet;
+use wharfinger_iam::policies::{self, Policy, PolicyText};
+use wharfinger_iam::{Ctx, Error, Target, compartments, groups};
+use wharfinger_metastore::Store;
+use wharfinger_testkit::on_each_engine;
+use wharfinger_testkit::services::{Installation, found, request};
+use wharfinger_types::Permission;
+
+async fn policy(
+    installation: &Installation,
+    at: &str,
+    name: &str,
+    statements: &[&str],
+) -> Result<Policy, Error> {
+    let statements = Some(statements.iter().map(|text| (*text).to_owned()).collect());
+    let text = PolicyText { statements, ..PolicyText::default() };
+    policies::create_policy(&installation.local(), at, name, text).await
+}
+
+async fn compartment(installation: &Installation, parent: &str, name: &str) -> String {
+    compartments::create_compartment(&installation.local(), parent, name, "").await.unwrap().ocid
+}
+
+/// A member of the group `Builders`.
+async fn builder(installation: &Installation) -> String {
+    let secret = installation.add_user("alice").await;
+    groups::create_group(&installation.local(), &installation.tenancy, "Builders").await.unwrap();
+    groups::add_user_to_group(&installation.local(), &installation.tenancy, "Builders", "alice")
+        .await
+        .unwrap();
+    secret
+}
+
+fn repository(installation: &Installation, compartment: &str, name: &str) -> Target {
+    Target {
+        compartment: Some(compartment.parse().unwrap()),
+        repository: Some(name.to_owned()),
+        ..Target::tenancy(installation.tenancy.id)
+    }
+}
+
+on_each_engine! {
+    async fn a_statement_holds_below_its_compartment_and_from_the_next_request_on(store: Store) {
+        let installation = found(store).await;
+        let root = installation.tenancy.root_ocid.clone();
+        let secret = builder(&installation).await;
+        let dev = compartment(&installation, &root, "dev").await;
+        let team = compartment(&installation, &dev, "team").await;
+        let prod = compartment(&installation, &root, "prod").await;
+        let login = async || installation.iam.login(request(), "acme/alice", &secret).await.unwrap();
+        let reads = |ctx: &Ctx, place: &str| {
+            ctx.allows(Permission::RepositoryRead, &repository(&installation, place, "app"))
+        };
+        let before = login().await;
+        assert!(!reads(&before, &dev));
+
+        let given = policy(&installation, &root, "dev", &["Allow group Builders to read repos in compartment dev"]);
+        let given = given.await.unwrap();
+        let ctx = login().await;
+        assert!(reads(&ctx, &dev) && reads(&ctx, &team) && !reads(&ctx, &prod) && !reads(&ctx, &root));
+        assert!(!ctx.allows(Permission::RepositoryUpdate, &repository(&installation, &dev, "app")));
+        // A request is decided by what held when it came in.
+        assert!(!reads(&before, &dev));
+        let inspected = ctx.compartments_with(Permission::RepositoryInspect, installation.tenancy.id);
+        assert_eq!(inspected.map(|compartments| compartments.len()), Some(2));
+
+        let text = PolicyText {
+            statements: Some(vec!["Allow group Builders to read repos in compartment prod".to_owned()]),
+            ..PolicyText::default()
+        };
+        policies::update_policy(&installation.local(), &given.ocid, None, text).await.unwrap();
+        let ctx = login().await;
+        assert!(!reads(&ctx, &dev) && reads(&ctx, &prod));
+
+        // A renamed compartment is not the one that the statement names.
+        compartments::update_compartment(&installation.local(), &prod, None, Some("live"), None).await.unwrap();
+        assert!(!reads(&login().await, &prod));
+        policies::delete_policy(&installation.local(), &given.ocid, None).await.unwrap();
+        assert!(!reads(&login().await, &prod));
+    }
+
+    async fn a_condition_on_the_name_is_no_right_to_list(store: Store) {
+        let installation = found(store).await;
+        let root = installation.tenancy.root_ocid.clone();
+        let secret = builder(&installation).await;
+        let statement = "Allow group Builders to manage repos in tenancy where target.repo.name = /team-*/";
+        policy(&installation, &root, "team", &[statement]).await.unwrap();
+        let ctx = installation.iam.login(request(), "acme/alice", &secret).await.unwrap();
+        assert!(ctx.allows(Permission::RepositoryUpdate, &repository(&installation, &root, "team-a")));
+        assert!(!ctx.allows(Permission::RepositoryUpdate, &repository(&installation, &root, "other")));
+        let inspected = ctx.compartments_with(Permission::RepositoryInspect, installation.tenancy.id);
+        assert_eq!(inspected, Some(vec![]));
+    }
+
+    async fn a_refusal_names_what_is_missing_to_one_who_may_see(store: Store) {
+        let installation = found(store).await;
+        let root = installation.tenancy.root_ocid.clone();
+        let secret = builder(&installation).await;
+        let dev = compartment(&installation, &root, "dev").await;
+        let target = repository(&installation, &dev, "app");
+        let refusal = async || {
+            let ctx = installation.iam.login(request(), "acme/alice", &secret).await.unwrap();
+            ctx.require(Permission::RepositoryUpdate, &target).unwrap_err().to_string()
+        };
+        assert_eq!(refusal().await, "access denied, or no such resource");
+        policy(&installation, &root, "dev", &["Allow group Builders to inspect repos in compartment dev"]).await.unwrap();
+        assert_eq!(refusal().await, "access denied: REPOSITORY_UPDATE in compartment `dev` is missing");
+    }
+
+    async fn every_mistake_in_statements_is_named_and_nothing_is_stored(store: Store) {
+        let installation = found(store).await;
+        let root = installation.tenancy.root_ocid.clone();
+        let statements = [
+            "Allow group Builders to read repositorys in tenancy",
+            "Allow group Builders to read repos in compartment nowhere",
+        ];
+        let refused = policy(&installation, &root, "wrong", &statements).await.unwrap_err().to_string();
+        for part in ["statement 1", "repositorys", "repos", "statement 2", "nowhere"] {
+            assert!(refused.contains(part), "`{part}` is not in: {refused}");
+        }
+        assert!(matches!(policy(&installation, &root, "none", &[]).await, Err(Error::Statements(_))));
+        let all = policies::list_policies(&installation.local(), &root).await.unwrap();
+        assert_eq!(all.iter().map(|policy| policy.name.as_str()).collect::<Vec<_>>(), ["Tenant Admin Policy"]);
+    }
+
+    async fn the_systems_own_policy_can_not_be_changed(store: Store) {
+        let installation = found(store).await;
+        let root = installation.tenancy.root_ocid.clone();
+        let admin = installation.administrator().await;
+        let own = policies::list_policies(&admin, &root).await.unwrap().remove(0);
+        assert!(own.is_default);
+        let deleted = policies::delete_policy(&admin, &own.ocid, None).await;
+        assert!(matches!(deleted, Err(Error::Invalid { field: "policyId", .. })), "{deleted:?}");
+        let updated = policies::update_policy(&admin, &own.ocid, None, PolicyText::default()).await;
+        assert!(matches!(updated, Err(Error::Invalid { field: "policyId", .. })), "{updated:?}");
+        let taken = policy(&installation, &root, "other", &["Allow any-user to read repos in tenancy"]).await.unwrap();
+        let again = policy(&installation, &root, &taken.name, &["Allow any-user to read repos in tenancy"]).await;
+        assert!(matches!(again, Err(Error::NameTaken { .. })), "{again:?}");
+    }
+
+    async fn people_of_a_compartment_administer_it_and_nothing_above(store: Store) {
+        let installation = found(store).await;
+        let root = installation.tenancy.root_ocid.clone();
+        let secret = builder(&installation).await;
+        let dev = compartment(&installation, &root, "dev").await;
+        policy(&installation, &root, "dev", &["Allow group Builders to manage all-resources in compartment dev"]).await.unwrap();
+        let alice = installation.iam.login(request(), "acme/alice", &secret).await.unwrap();
+        let team = compartments::create_compartment(&alice, &dev, "team", "").await.unwrap();
+        let text = |statement: &str| PolicyText { statements: Some(vec![statement.to_owned()]), ..PolicyText::default() };
+        let inside = "Allow any-user to read repos in compartment team";
+        policies::create_policy(&alice, &dev, "team", text(inside)).await.unwrap();
+        for (at, statement) in [(&root, inside), (&dev, "Allow any-user to read repos in tenancy")] {
+            let refused = policies::create_policy(&alice, at, "more", text(statement)).await;
+            assert!(refused.is_err(), "{statement}");
+        }
+        assert!(compartments::create_compartment(&alice, &root, "mine", "").await.is_err());
+        // What came after a request came in, it has no rights on.
+        assert!(compartments::delete_compartment(&alice, &team.ocid, None).await.is_err());
+        let alice = installation.iam.login(request(), "acme/alice", &secret).await.unwrap();
+        compartments::delete_compartment(&alice, &team.ocid, None).await.unwrap();
+        assert!(compartments::list_compartments(&alice, &root, false).await.is_err());
+    }
+
+    async fn compartments_are_six_levels_deep_and_names_unique_in_each(store: Store) {
+        let installation = found(store).await;
+        let local = installation.local();
+        let root = installation.tenancy.root_ocid.clone();
+        let mut at = root.clone();
+        for level in 1..=6 {
+            at = compartment(&installation, &at, &format!("level{level}")).await;
+        }
+        let seventh = compartments::create_compartment(&local, &at, "level7", "").await;
+        assert!(matches!(seventh, Err(Error::Conflict(_))), "{seventh:?}");
+        let again = compartments::create_compartment(&local, &root, "level1", "").await;
+        assert!(matches!(again, Err(Error::NameTaken { .. })), "{again:?}");
+        for bad in ["", "a b", "ä", "a/b", &"x".repeat(101)] {
+            let refused = compartments::create_compartment(&local, &root, bad, "").await;
+            assert!(matches!(refused, Err(Error::Invalid { .. })), "{bad}");
+        }
+        let all = compartments::list_compartments(&local, &root, true).await.unwrap();
+        assert_eq!(all.len(), 6);
+        assert_eq!(compartments::list_compartments(&local, &root, false).await.unwrap().len(), 1);
+    }
+
+    async fn a_deleted_compartment_frees_its_name_and_can_come_back(store: Store) {
+        let installation = found(store).await;
+        let local = installation.local();
+        let root = installation.tenancy.root_ocid.clone();
+        let dev = compartment(&installation, &root, "dev").await;
+        let team = compartment(&installation, &dev, "team").await;
+        let full = compartments::delete_compartment(&local, &dev, None).await;
+        assert!(matches!(&full, Err(Error::Conflict(held)) if held.contains("team")), "{full:?}");
+        let stale = compartments::delete_compartment(&local, &team, Some(7)).await;
+        assert!(matches!(stale, Err(Error::Changed)), "{stale:?}");
+        compartments::delete_compartment(&local, &team, Some(0)).await.unwrap();
+        compartments::delete_compartment(&local, &dev, None).await.unwrap();
+        let gone = compartments::get_compartment(&local, &dev).await.unwrap();
+        assert!(gone.deleted_at.is_some() && gone.name.starts_with("dev."), "{gone:?}");
+        let again = compartment(&installation, &root, "dev").await;
+        assert_ne!(again, dev);
+        assert!(compartments::create_compartment(&local, &dev, "in", "").await.is_err());
+        let orphan = compartments::recover_compartment(&local, &team, None).await;
+        assert!(matches!(orphan, Err(Error::Conflict(_))), "{orphan:?}");
+        let back = compartments::recover_compartment(&local, &dev, None).await.unwrap();
+        assert_eq!(back.name, gone.name);
+        compartments::recover_compartment(&local, &team, None).await.unwrap();
+    }
+
+    async fn of_fifty_compartments_of_one_name_one_is_made(store: Store) {
+        let installation = found(store).await;
+        let root = installation.tenancy.root_ocid.clone();
+        let mut creating = JoinSet::new();
+        for _ in 0..50 {
+            let (local, root) = (installation.local(), root.clone());
+            creating.spawn(async move { compartments::create_compartment(&local, &root, "dev", "").await.is_ok() });
+        }
+        let made = creating.join_all().await.into_iter().filter(|made| *made).count();
+        assert_eq!(made, 1);
+    }
+}
