@@ -166,9 +166,9 @@ async fn a_signature_gets_a_registry_token_and_the_socket_needs_none(engine: Eng
     // As a bearer, and as the password that `docker login -u BEARER_TOKEN` sends.
     let image = program.image("signed/app");
     program.anonymous().bearer(&token).push_image(&image, "1", &LAYER).await.unwrap();
-    let exchanged =
-        program.anonymous().basic("BEARER_TOKEN", &token).token(&[&format!("repository:{image}:pull")]);
-    let pulling = program.anonymous().bearer(&exchanged.await.unwrap());
+    let login = program.anonymous().basic("BEARER_TOKEN", &token);
+    let exchanged = login.token(&[&format!("repository:{image}:pull")]).await.unwrap();
+    let pulling = program.anonymous().bearer(&exchanged);
     let pulled = pulling.get(&format!("/v2/{image}/manifests/1")).await.unwrap();
     assert_eq!(pulled.status(), StatusCode::OK);
 
