@@ -18,15 +18,15 @@ from oci_cli.cli import cli
 config_file, endpoint = sys.argv[1:]
 config = oci.config.from_file(config_file)
 tenancy = config["tenancy"]
-once = {"retry_strategy": oci.retry.NoneRetryStrategy()}
 for service in ("iam", "os", "container-registry"):
     dynamic_loader.load_service(service)
 
 
 def run(line):
-    """A command as it is typed; `=` holds blanks in a word together."""
+    """A command as it is typed; `=` stands for a blank within a word. The same command within a second has the
+    same signature: it is refused, and the tool signs anew after a second."""
     words = [word.replace("=", " ") for word in line.split()]
-    words = ["--config-file", config_file, "--no-retry", "--endpoint", endpoint] + words
+    words = ["--config-file", config_file, "--max-retries", "3", "--endpoint", endpoint] + words
     sys.argv = ["oci"] + words
     return click.testing.CliRunner().invoke(cli, words)
 
@@ -121,21 +121,21 @@ def command_line(directory):
 
 
 def sdk(directory):
-    identity = oci.identity.IdentityClient(config, service_endpoint=endpoint, **once)
+    # With the SDK's own retries: the same request in the same second has the same signature, is refused for
+    # that, and is signed again a second later.
+    identity = oci.identity.IdentityClient(config, service_endpoint=endpoint)
     no_user = "ocid1.user.oc1..none"
 
     def create(name, **named):
         details = models.CreateUserDetails(compartment_id=tenancy, name=name, description="", **named)
         return identity.create_user(details)
 
-    # The default strategy of the SDK sends a retry token.
-    retrying = oci.identity.IdentityClient(config, service_endpoint=endpoint)
     token = {"opc_retry_token": "again"}
     details = models.CreateUserDetails(compartment_id=tenancy, name="dave", description="")
-    dave = retrying.create_user(details, **token).data
-    assert retrying.create_user(details, **token).data.id == dave.id
+    dave = identity.create_user(details, **token).data
+    assert identity.create_user(details, **token).data.id == dave.id
     details.name = "eve"
-    refused(409, "InvalidatedRetryToken", retrying.create_user, details, **token)
+    refused(409, "InvalidatedRetryToken", identity.create_user, details, **token)
     refused(409, "NotAuthorizedOrResourceAlreadyExists", create, "dave")
 
     # What is wrong is named.
@@ -164,7 +164,7 @@ def sdk(directory):
     by_age = [user.name for user in everything(identity.list_users, tenancy, limit=1, sort_by="TIMECREATED").data]
     assert by_age == names, by_age
     assert [user.freeform_tags for user in identity.list_users(tenancy, name="user1").data] == [{"number": "1"}]
-    assert identity.list_users(tenancy, lifecycle_state="deleted").data == []
+    assert identity.list_users(tenancy, lifecycle_state="DELETED").data == []
 
     # The last administrator stays, and its group.
     administrators = identity.list_groups(tenancy, name="Administrators").data[0]
@@ -192,14 +192,14 @@ def sdk(directory):
     for wrong in ("", "x", open(path).read()):
         refused(400, "InvalidParameter", identity.upload_api_key, dave.id, models.CreateApiKeyDetails(key=wrong))
     own = {**config, "user": dave.id, "fingerprint": key.fingerprint, "key_file": path}
-    daves = oci.identity.IdentityClient(own, service_endpoint=endpoint + "/", **once)
+    daves = oci.identity.IdentityClient(own, service_endpoint=endpoint + "/")
     description = models.CreateAuthTokenDetails(description="mine")
-    tokens = [daves.create_auth_token(dave.id, description).data for _ in range(2)]
+    tokens = [daves.create_auth_token(description, dave.id).data for _ in range(2)]
     assert all(token.token for token in tokens)
-    refused(400, "LimitExceeded", daves.create_auth_token, dave.id, description)
+    refused(400, "LimitExceeded", daves.create_auth_token, description, dave.id)
     daves.delete_auth_token(dave.id, tokens[0].id)
     assert [token.id for token in daves.list_auth_tokens(dave.id).data] == [tokens[1].id]
-    refused(409, "InvalidatedRetryToken", twice, daves.create_auth_token, dave.id, description, opc_retry_token="t")
+    refused(409, "InvalidatedRetryToken", twice, daves.create_auth_token, description, dave.id, opc_retry_token="t")
     assert daves.list_api_keys(dave.id).data[0].fingerprint == key.fingerprint
     texts = {
         refused(404, "NotAuthorizedOrNotFound", call, *arguments).message
@@ -215,19 +215,19 @@ def sdk(directory):
         ]
     }
     assert len(texts) == 1, texts
-    storage = oci.object_storage.ObjectStorageClient(own, service_endpoint=endpoint, **once)
+    storage = oci.object_storage.ObjectStorageClient(own, service_endpoint=endpoint)
     assert storage.get_namespace().data == storage.get_namespace(compartment_id=tenancy).data
     refused(404, "NotAuthorizedOrNotFound", storage.get_namespace_metadata, storage.get_namespace().data)
 
     # A registry token of a key ends with the key, and so does the key's way in.
-    registry = oci.container_registry.ContainerRegistryClient(own, service_endpoint=endpoint, **once)
+    registry = oci.container_registry.ContainerRegistryClient(own, service_endpoint=endpoint)
     print(registry.get_access_token().data.token)
     identity.update_user_state(dave.id, models.UpdateStateDetails(blocked=True))
     refused(401, "NotAuthenticated", daves.list_api_keys, dave.id)
     identity.update_user_state(dave.id, models.UpdateStateDetails(blocked=False))
     daves.delete_api_key(dave.id, key.fingerprint)
     refused(401, "NotAuthenticated", daves.list_api_keys, dave.id)
-    missing = oci.container_registry.ContainerRegistryClient(own, service_endpoint=endpoint, **once)
+    missing = oci.container_registry.ContainerRegistryClient(own, service_endpoint=endpoint)
     try:
         missing.get_access_token()
     except oci.exceptions.ServiceError as error:
