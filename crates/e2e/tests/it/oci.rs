@@ -35,6 +35,18 @@ async fn oracles_clients_work(engine: EngineKind) {
     assert_eq!(revoked.status(), StatusCode::UNAUTHORIZED);
 }
 
+#[test]
+fn the_command_that_the_first_start_prints_works() {
+    let program = Program::start(EngineKind::Sqlite);
+    let data_dir = program.data_dir();
+    let printed = fs::read_to_string(data_dir.parent().unwrap().join("stdout.log")).unwrap();
+    let line = printed.lines().find_map(|line| line.trim().strip_prefix("oci ")).unwrap();
+    let output = oracle("oci", &data_dir).arg("--no-retry").args(line.split(' ')).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let users: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(users["data"][0]["name"], "admin");
+}
+
 /// The program's first administrator with its signing key.
 struct Administrator {
     client: Client,
