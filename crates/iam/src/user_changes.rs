@@ -12,7 +12,7 @@ use crate::{Ctx, Error, Protected, Tenancy};
 statements! {
     USER_SET =
         "UPDATE user_account SET description = $1, email = $2, is_active = $3, capabilities = $4, freeform_tags = $5,
-                                 version = $6
+                                 revision = $6
          WHERE id = $7";
 }
 
@@ -106,9 +106,9 @@ async fn change_user(
         .write(operation, move |tx| {
             let current: Option<User> = tx.opt(&USER_BY_OCID, &[&user.tenancy_id, &user.ocid])?;
             let mut current = current.ok_or_else(|| user.gone())?;
-            conditions.check_version(current.version)?;
+            conditions.check_revision(current.revision)?;
             let subject = change(&mut current, Subject::new(&user.ocid, &user.name));
-            current.version += 1;
+            current.revision += 1;
             tx.run(
                 &USER_SET,
                 &[
@@ -117,7 +117,7 @@ async fn change_user(
                     &current.is_active,
                     &current.capabilities,
                     &current.freeform_tags,
-                    &current.version,
+                    &current.revision,
                     &current.id,
                 ],
             )?;

@@ -23,44 +23,44 @@ pub(crate) const ADMINISTRATOR: &str = "admin";
 statements! {
     USER_BY_NAME =
         "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
-                u.is_active, u.capabilities, u.freeform_tags, u.version, u.created_at
+                u.is_active, u.capabilities, u.freeform_tags, u.revision, u.created_at
          FROM tenancy t JOIN identity_domain d ON d.tenancy_id = t.id JOIN user_account u ON u.domain_id = d.id
          WHERE t.id = $1 AND d.name = $2 AND u.name = $3";
     USER_BY_OCID =
         "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
-                u.is_active, u.capabilities, u.freeform_tags, u.version, u.created_at
+                u.is_active, u.capabilities, u.freeform_tags, u.revision, u.created_at
          FROM user_account u JOIN identity_domain d ON d.id = u.domain_id JOIN tenancy t ON t.id = u.tenancy_id
          WHERE u.tenancy_id = $1 AND u.ocid = $2";
     USERS_NAMED =
         "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
-                u.is_active, u.capabilities, u.freeform_tags, u.version, u.created_at
+                u.is_active, u.capabilities, u.freeform_tags, u.revision, u.created_at
          FROM user_account u JOIN identity_domain d ON d.id = u.domain_id JOIN tenancy t ON t.id = u.tenancy_id
          WHERE u.tenancy_id = $1 AND u.name = $2 ORDER BY u.ocid";
     USERS_BY_NAME =
         "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
-                u.is_active, u.capabilities, u.freeform_tags, u.version, u.created_at
+                u.is_active, u.capabilities, u.freeform_tags, u.revision, u.created_at
          FROM user_account u JOIN identity_domain d ON d.id = u.domain_id JOIN tenancy t ON t.id = u.tenancy_id
          WHERE u.tenancy_id = $1 AND (u.name, u.ocid) > ($2, $3) ORDER BY u.name, u.ocid LIMIT $4";
     USERS_BY_NAME_DESCENDING =
         "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
-                u.is_active, u.capabilities, u.freeform_tags, u.version, u.created_at
+                u.is_active, u.capabilities, u.freeform_tags, u.revision, u.created_at
          FROM user_account u JOIN identity_domain d ON d.id = u.domain_id JOIN tenancy t ON t.id = u.tenancy_id
          WHERE u.tenancy_id = $1 AND (u.name, u.ocid) < ($2, $3) ORDER BY u.name DESC, u.ocid DESC LIMIT $4";
     USERS_BY_AGE =
         "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
-                u.is_active, u.capabilities, u.freeform_tags, u.version, u.created_at
+                u.is_active, u.capabilities, u.freeform_tags, u.revision, u.created_at
          FROM user_account u JOIN identity_domain d ON d.id = u.domain_id JOIN tenancy t ON t.id = u.tenancy_id
          WHERE u.tenancy_id = $1 AND (u.created_at, u.ocid) > ($2, $3) ORDER BY u.created_at, u.ocid LIMIT $4";
     USERS_BY_AGE_DESCENDING =
         "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
-                u.is_active, u.capabilities, u.freeform_tags, u.version, u.created_at
+                u.is_active, u.capabilities, u.freeform_tags, u.revision, u.created_at
          FROM user_account u JOIN identity_domain d ON d.id = u.domain_id JOIN tenancy t ON t.id = u.tenancy_id
          WHERE u.tenancy_id = $1 AND (u.created_at, u.ocid) < ($2, $3)
          ORDER BY u.created_at DESC, u.ocid DESC LIMIT $4";
     DOMAIN_BY_NAME = "SELECT id FROM identity_domain WHERE tenancy_id = $1 AND name = $2";
     USER_INSERT =
         "INSERT INTO user_account (ocid, tenancy_id, domain_id, name, description, email, is_active, capabilities,
-                                   freeform_tags, version, created_at)
+                                   freeform_tags, revision, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, TRUE, $7, $8, 1, $9)
          ON CONFLICT (domain_id, name) DO NOTHING RETURNING id";
     USER_DELETE = "DELETE FROM user_account WHERE id = $1";
@@ -99,7 +99,7 @@ row! {
         /// A JSON object of texts.
         pub freeform_tags: String,
         /// Counts changes; the entity tag.
-        pub version: i64,
+        pub revision: i64,
         /// Microseconds since the epoch.
         pub created_at: i64,
     }
@@ -250,7 +250,7 @@ pub async fn create_user<'a>(
         is_active: true,
         capabilities: Capabilities::ALL.0,
         freeform_tags: fields::tags_to_json(&user.freeform_tags)?,
-        version: 1,
+        revision: 1,
         created_at: ctx.now().0,
     };
     let (origin, once) = (ctx.origin(), ctx.once());
@@ -304,7 +304,7 @@ pub async fn delete_user(ctx: &Ctx, tenancy: &Tenancy, user: &str) -> Result<Use
     ctx.store()
         .write(&DELETE_USER, move |tx| {
             let current: Option<User> = tx.opt(&USER_BY_OCID, &[&user.tenancy_id, &user.ocid])?;
-            conditions.check_version(current.ok_or_else(|| user.gone())?.version)?;
+            conditions.check_revision(current.ok_or_else(|| user.gone())?.revision)?;
             memberships::keep_an_administrator(tx, &user)?;
             tx.run(&memberships::MEMBERSHIP_DELETE_BY_USER, &[&user.id])?;
             tx.run(&auth_tokens::AUTH_TOKEN_DELETE_BY_USER, &[&user.id])?;

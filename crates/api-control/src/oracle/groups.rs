@@ -41,7 +41,7 @@ fn view(group: &Group) -> Value {
 }
 
 fn answer(group: &Group) -> Answer {
-    resource(view(group), group.version)
+    resource(view(group), group.revision)
 }
 
 #[derive(Deserialize)]

@@ -86,9 +86,9 @@ fn is_request_id(id: &[u8]) -> bool {
 }
 
 /// A resource with its entity tag.
-fn resource(view: Value, version: i64) -> Answer {
+fn resource(view: Value, revision: i64) -> Answer {
     let mut response = Json(view).into_response();
-    response.headers_mut().insert(header::ETAG, HeaderValue::from(version));
+    response.headers_mut().insert(header::ETAG, HeaderValue::from(revision));
     Ok(response)
 }
 

@@ -69,7 +69,7 @@ fn view(user: &User) -> Value {
 }
 
 fn answer(user: &User) -> Answer {
-    resource(view(user), user.version)
+    resource(view(user), user.revision)
 }
 
 #[derive(Deserialize)]
