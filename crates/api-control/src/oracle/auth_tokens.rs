@@ -3,28 +3,23 @@
 use axum::Json;
 use axum::extract::Path;
 use axum::response::IntoResponse;
-use axum::routing::{Router, delete, get, post, put};
+use axum::routing::{delete, get, post, put};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use wharfinger_iam::LifecycleState;
 use wharfinger_iam::auth_tokens::{self, AuthToken};
-use wharfinger_iam::{Iam, LifecycleState};
 
 use super::caller::{Caller, required};
 use super::{Answer, nothing, resource, time};
-use crate::v1::{named, with};
+use crate::v1::{Entry, with};
 
-pub(super) fn router() -> Router<Iam> {
-    Router::new()
-        .route(
-            "/20160918/users/{user}/authTokens",
-            named(get(list_auth_tokens), "list_auth_tokens")
-                .merge(named(post(create_auth_token), "create_auth_token")),
-        )
-        .route(
-            "/20160918/users/{user}/authTokens/{token}",
-            named(put(update_auth_token), "update_auth_token")
-                .merge(named(delete(delete_auth_token), "delete_auth_token")),
-        )
+pub(super) fn routes() -> Vec<Entry> {
+    vec![
+        ("list_auth_tokens", "/20160918/users/{user}/authTokens", get(list_auth_tokens)),
+        ("create_auth_token", "/20160918/users/{user}/authTokens", post(create_auth_token)),
+        ("update_auth_token", "/20160918/users/{user}/authTokens/{token}", put(update_auth_token)),
+        ("delete_auth_token", "/20160918/users/{user}/authTokens/{token}", delete(delete_auth_token)),
+    ]
 }
 
 /// Without the secret. None expires by itself.
@@ -50,7 +45,7 @@ async fn create_auth_token(Path(user): Path<String>, caller: Caller) -> Answer {
     let description = required("description", body.description)?;
     let (token, secret) =
         auth_tokens::create_auth_token(&caller.ctx, &caller.tenancy, &user, &description).await?;
-    resource(with(view(&token), "token", secret.reveal()), token.version)
+    resource(with(view(&token), "token", secret.reveal()), token.revision)
 }
 
 async fn list_auth_tokens(Path(user): Path<String>, caller: Caller) -> Answer {
@@ -63,7 +58,7 @@ async fn update_auth_token(Path((user, token)): Path<(String, String)>, caller: 
     let description = body.description.as_deref();
     let token =
         auth_tokens::update_auth_token(&caller.ctx, &caller.tenancy, &user, &token, description).await?;
-    resource(view(&token), token.version)
+    resource(view(&token), token.revision)
 }
 
 async fn delete_auth_token(Path((user, token)): Path<(String, String)>, caller: Caller) -> Answer {

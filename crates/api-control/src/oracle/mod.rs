@@ -28,7 +28,7 @@ use wharfinger_iam::Iam;
 use wharfinger_types::Timestamp;
 
 use crate::error::Failure;
-use crate::v1::page_of;
+use crate::v1::{self, Entry, page_of};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("opc-request-id");
 
@@ -36,20 +36,27 @@ type Answer = Result<Response, Failure>;
 
 /// The routes, and the answer to every path that nobody serves.
 pub(crate) fn router(iam: Iam) -> Router {
-    Router::new()
-        .merge(users::router())
-        .merge(groups::router())
-        .merge(memberships::router())
-        .merge(auth_tokens::router())
-        .merge(api_keys::router())
-        .merge(tenancies::router())
-        .merge(compartments::router())
-        .merge(policies::router())
-        .merge(work_requests::router())
+    v1::mount(routes())
         .method_not_allowed_fallback(async || Failure::method_not_allowed())
         .fallback(async || Failure::no_such_path())
         .layer(middleware::from_fn(name_request))
         .with_state(iam)
+}
+
+/// Every operation with its path and handler.
+pub(crate) fn routes() -> Vec<Entry> {
+    let resources = [
+        users::routes(),
+        groups::routes(),
+        memberships::routes(),
+        auth_tokens::routes(),
+        api_keys::routes(),
+        tenancies::routes(),
+        compartments::routes(),
+        policies::routes(),
+        work_requests::routes(),
+    ];
+    resources.into_iter().flatten().collect()
 }
 
 /// Gives every answer an id: the client's own if it has the form of one, else ours.
@@ -79,9 +86,9 @@ fn is_request_id(id: &[u8]) -> bool {
 }
 
 /// A resource with its entity tag.
-fn resource(view: Value, version: i64) -> Answer {
+fn resource(view: Value, revision: i64) -> Answer {
     let mut response = Json(view).into_response();
-    response.headers_mut().insert(header::ETAG, HeaderValue::from(version));
+    response.headers_mut().insert(header::ETAG, HeaderValue::from(revision));
     Ok(response)
 }
 
