@@ -15,7 +15,8 @@ const NOW: i64 = 1_795_521_660;
 static KEY: LazyLock<(PrivateKey, PublicKey)> = LazyLock::new(|| {
     let pem = include_str!("../../crates/httpsig/tests/vectors/test-key.pem");
     let key = PrivateKey::from_pem(pem).unwrap();
-    let public = PublicKey::from_pem(include_str!("../../crates/httpsig/tests/vectors/test-key.pub.pem")).unwrap();
+    let public =
+        PublicKey::from_pem(include_str!("../../crates/httpsig/tests/vectors/test-key.pub.pem")).unwrap();
     (key, public)
 });
 
