@@ -3,26 +3,21 @@
 use axum::Json;
 use axum::extract::Path;
 use axum::response::IntoResponse;
-use axum::routing::{Router, delete, get, post};
+use axum::routing::{delete, get, post};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use wharfinger_iam::LifecycleState;
 use wharfinger_iam::api_keys::{self, ApiKey};
-use wharfinger_iam::{Iam, LifecycleState};
 
 use super::caller::{Caller, required};
-use super::{Answer, nothing, resource, time};
-use crate::v1::named;
+use super::{Answer, Route, nothing, resource, time};
 
-pub(super) fn router() -> Router<Iam> {
-    Router::new()
-        .route(
-            "/20160918/users/{user}/apiKeys",
-            named(get(list_api_keys), "list_api_keys").merge(named(post(upload_api_key), "upload_api_key")),
-        )
-        .route(
-            "/20160918/users/{user}/apiKeys/{fingerprint}",
-            named(delete(delete_api_key), "delete_api_key"),
-        )
+pub(super) fn routes() -> [Route; 3] {
+    [
+        ("list_api_keys", "/20160918/users/{user}/apiKeys", get(list_api_keys)),
+        ("upload_api_key", "/20160918/users/{user}/apiKeys", post(upload_api_key)),
+        ("delete_api_key", "/20160918/users/{user}/apiKeys/{fingerprint}", delete(delete_api_key)),
+    ]
 }
 
 fn view(key: &ApiKey) -> Value {

@@ -3,28 +3,23 @@
 use axum::Json;
 use axum::extract::Path;
 use axum::response::IntoResponse;
-use axum::routing::{Router, delete, get, post, put};
+use axum::routing::{delete, get, post, put};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use wharfinger_iam::LifecycleState;
 use wharfinger_iam::auth_tokens::{self, AuthToken};
-use wharfinger_iam::{Iam, LifecycleState};
 
 use super::caller::{Caller, required};
-use super::{Answer, nothing, resource, time};
-use crate::v1::{named, with};
+use super::{Answer, Route, nothing, resource, time};
+use crate::v1::with;
 
-pub(super) fn router() -> Router<Iam> {
-    Router::new()
-        .route(
-            "/20160918/users/{user}/authTokens",
-            named(get(list_auth_tokens), "list_auth_tokens")
-                .merge(named(post(create_auth_token), "create_auth_token")),
-        )
-        .route(
-            "/20160918/users/{user}/authTokens/{token}",
-            named(put(update_auth_token), "update_auth_token")
-                .merge(named(delete(delete_auth_token), "delete_auth_token")),
-        )
+pub(super) fn routes() -> [Route; 4] {
+    [
+        ("list_auth_tokens", "/20160918/users/{user}/authTokens", get(list_auth_tokens)),
+        ("create_auth_token", "/20160918/users/{user}/authTokens", post(create_auth_token)),
+        ("update_auth_token", "/20160918/users/{user}/authTokens/{token}", put(update_auth_token)),
+        ("delete_auth_token", "/20160918/users/{user}/authTokens/{token}", delete(delete_auth_token)),
+    ]
 }
 
 /// Without the secret. None expires by itself.

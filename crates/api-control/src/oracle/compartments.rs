@@ -3,37 +3,32 @@
 use axum::extract::Path;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::IntoResponse;
-use axum::routing::{Router, delete, get, post, put};
+use axum::routing::{delete, get, post, put};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use wharfinger_iam::FreeformTags;
 use wharfinger_iam::compartments::{self, Compartment};
-use wharfinger_iam::{FreeformTags, Iam};
 
 use super::caller::{Caller, required};
 use super::query::Parameters;
 use super::tags::{DefinedTags, refuse_defined_tags, refuse_freeform_tags, with_tags};
-use super::{Answer, page, resource, time};
-use crate::v1::named;
+use super::{Answer, Route, page, resource, time};
 
 const WORK_REQUEST: HeaderName = HeaderName::from_static("opc-work-request-id");
 
-pub(super) fn router() -> Router<Iam> {
-    Router::new()
-        .route(
-            "/20160918/compartments",
-            named(get(list_compartments), "list_compartments")
-                .merge(named(post(create_compartment), "create_compartment")),
-        )
-        .route(
-            "/20160918/compartments/{compartment}",
-            named(get(get_compartment), "get_compartment")
-                .merge(named(put(update_compartment), "update_compartment"))
-                .merge(named(delete(delete_compartment), "delete_compartment")),
-        )
-        .route(
+pub(super) fn routes() -> [Route; 6] {
+    [
+        ("list_compartments", "/20160918/compartments", get(list_compartments)),
+        ("create_compartment", "/20160918/compartments", post(create_compartment)),
+        ("get_compartment", "/20160918/compartments/{compartment}", get(get_compartment)),
+        ("update_compartment", "/20160918/compartments/{compartment}", put(update_compartment)),
+        ("delete_compartment", "/20160918/compartments/{compartment}", delete(delete_compartment)),
+        (
+            "recover_compartment",
             "/20160918/compartments/{compartment}/actions/recoverCompartment",
-            named(post(recover_compartment), "recover_compartment"),
-        )
+            post(recover_compartment),
+        ),
+    ]
 }
 
 fn view(compartment: &Compartment) -> Value {

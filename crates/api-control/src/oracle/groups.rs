@@ -1,31 +1,26 @@
 //! `/20160918/groups`.
 
 use axum::extract::Path;
-use axum::routing::{Router, delete, get, post, put};
+use axum::routing::{delete, get, post, put};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wharfinger_iam::groups::{self, Group, GroupChanges, NewGroup};
-use wharfinger_iam::{FreeformTags, Iam, LifecycleState, home, users};
+use wharfinger_iam::{FreeformTags, LifecycleState, home, users};
 use wharfinger_types::Permission;
 
 use super::caller::{Caller, required};
 use super::query::Parameters;
 use super::tags::{DefinedTags, refuse_defined_tags, with_tags};
-use super::{Answer, nothing, page, resource, time};
-use crate::v1::named;
+use super::{Answer, Route, nothing, page, resource, time};
 
-pub(super) fn router() -> Router<Iam> {
-    Router::new()
-        .route(
-            "/20160918/groups",
-            named(get(list_groups), "list_groups").merge(named(post(create_group), "create_group")),
-        )
-        .route(
-            "/20160918/groups/{group}",
-            named(get(get_group), "get_group")
-                .merge(named(put(update_group), "update_group"))
-                .merge(named(delete(delete_group), "delete_group")),
-        )
+pub(super) fn routes() -> [Route; 5] {
+    [
+        ("list_groups", "/20160918/groups", get(list_groups)),
+        ("create_group", "/20160918/groups", post(create_group)),
+        ("get_group", "/20160918/groups/{group}", get(get_group)),
+        ("update_group", "/20160918/groups/{group}", put(update_group)),
+        ("delete_group", "/20160918/groups/{group}", delete(delete_group)),
+    ]
 }
 
 fn view(group: &Group) -> Value {

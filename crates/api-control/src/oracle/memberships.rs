@@ -1,30 +1,28 @@
 //! `/20160918/userGroupMemberships`.
 
 use axum::extract::Path;
-use axum::routing::{Router, delete, get, post};
+use axum::routing::{delete, get, post};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use wharfinger_iam::LifecycleState;
 use wharfinger_iam::memberships::{self, Membership};
-use wharfinger_iam::{Iam, LifecycleState};
 use wharfinger_types::Permission;
 
 use super::caller::{Caller, required};
 use super::query::Parameters;
-use super::{Answer, nothing, page, resource, time};
-use crate::v1::named;
+use super::{Answer, Route, nothing, page, resource, time};
 
-pub(super) fn router() -> Router<Iam> {
-    Router::new()
-        .route(
-            "/20160918/userGroupMemberships",
-            named(get(list_memberships), "list_user_group_memberships")
-                .merge(named(post(add_user_to_group), "add_user_to_group")),
-        )
-        .route(
+pub(super) fn routes() -> [Route; 4] {
+    [
+        ("list_user_group_memberships", "/20160918/userGroupMemberships", get(list_memberships)),
+        ("add_user_to_group", "/20160918/userGroupMemberships", post(add_user_to_group)),
+        ("get_user_group_membership", "/20160918/userGroupMemberships/{membership}", get(get_membership)),
+        (
+            "remove_user_from_group",
             "/20160918/userGroupMemberships/{membership}",
-            named(get(get_membership), "get_user_group_membership")
-                .merge(named(delete(remove_user_from_group), "remove_user_from_group")),
-        )
+            delete(remove_user_from_group),
+        ),
+    ]
 }
 
 fn view(membership: &Membership) -> Value {

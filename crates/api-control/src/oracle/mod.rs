@@ -28,28 +28,43 @@ use wharfinger_iam::Iam;
 use wharfinger_types::Timestamp;
 
 use crate::error::Failure;
-use crate::v1::page_of;
+use crate::v1::{Routed, named, page_of};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("opc-request-id");
 
 type Answer = Result<Response, Failure>;
 
+/// An operation with its path and handler.
+type Route = (&'static str, &'static str, Routed);
+
+/// Every operation: router and list of names are both made from it.
+fn routes() -> impl Iterator<Item = Route> {
+    std::iter::empty()
+        .chain(users::routes())
+        .chain(groups::routes())
+        .chain(memberships::routes())
+        .chain(auth_tokens::routes())
+        .chain(api_keys::routes())
+        .chain(tenancies::routes())
+        .chain(compartments::routes())
+        .chain(policies::routes())
+        .chain(work_requests::routes())
+}
+
 /// The routes, and the answer to every path that nobody serves.
 pub(crate) fn router(iam: Iam) -> Router {
-    Router::new()
-        .merge(users::router())
-        .merge(groups::router())
-        .merge(memberships::router())
-        .merge(auth_tokens::router())
-        .merge(api_keys::router())
-        .merge(tenancies::router())
-        .merge(compartments::router())
-        .merge(policies::router())
-        .merge(work_requests::router())
+    let add = |router: Router<Iam>, (operation, path, route)| router.route(path, named(route, operation));
+    routes()
+        .fold(Router::new(), add)
         .method_not_allowed_fallback(async || Failure::method_not_allowed())
         .fallback(async || Failure::no_such_path())
         .layer(middleware::from_fn(name_request))
         .with_state(iam)
+}
+
+/// The names of all operations.
+pub(crate) fn operations() -> Vec<&'static str> {
+    routes().map(|(operation, ..)| operation).collect()
 }
 
 /// Gives every answer an id: the client's own if it has the form of one, else ours.

@@ -1,30 +1,25 @@
 //! `/20160918/policies`.
 
 use axum::extract::Path;
-use axum::routing::{Router, delete, get, post, put};
+use axum::routing::{delete, get, post, put};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wharfinger_iam::policies::{self, Policy, PolicyText};
-use wharfinger_iam::{FreeformTags, Iam, LifecycleState};
+use wharfinger_iam::{FreeformTags, LifecycleState};
 
 use super::caller::{Caller, required};
 use super::query::Parameters;
 use super::tags::{DefinedTags, refuse_defined_tags, refuse_freeform_tags, with_tags};
-use super::{Answer, nothing, page, resource, time};
-use crate::v1::named;
+use super::{Answer, Route, nothing, page, resource, time};
 
-pub(super) fn router() -> Router<Iam> {
-    Router::new()
-        .route(
-            "/20160918/policies",
-            named(get(list_policies), "list_policies").merge(named(post(create_policy), "create_policy")),
-        )
-        .route(
-            "/20160918/policies/{policy}",
-            named(get(get_policy), "get_policy")
-                .merge(named(put(update_policy), "update_policy"))
-                .merge(named(delete(delete_policy), "delete_policy")),
-        )
+pub(super) fn routes() -> [Route; 5] {
+    [
+        ("list_policies", "/20160918/policies", get(list_policies)),
+        ("create_policy", "/20160918/policies", post(create_policy)),
+        ("get_policy", "/20160918/policies/{policy}", get(get_policy)),
+        ("update_policy", "/20160918/policies/{policy}", put(update_policy)),
+        ("delete_policy", "/20160918/policies/{policy}", delete(delete_policy)),
+    ]
 }
 
 fn view(policy: &Policy) -> Value {

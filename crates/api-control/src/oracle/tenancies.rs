@@ -3,32 +3,30 @@
 use axum::Json;
 use axum::extract::Path;
 use axum::response::IntoResponse;
-use axum::routing::{Router, get};
+use axum::routing::get;
 use serde_json::{Value, json};
-use wharfinger_iam::{Iam, Tenancy, home};
+use wharfinger_iam::{Tenancy, home};
 use wharfinger_types::Permission;
 
-use super::Answer;
 use super::caller::Caller;
 use super::query::Parameters;
 use super::tags::with_tags;
+use super::{Answer, Route};
 use crate::error::Failure;
-use crate::v1::named;
 
-pub(super) fn router() -> Router<Iam> {
-    Router::new()
-        .route("/20160918/tenancies/{tenancy}", named(get(get_tenancy), "get_tenancy"))
-        .route(
+pub(super) fn routes() -> [Route; 6] {
+    [
+        ("get_tenancy", "/20160918/tenancies/{tenancy}", get(get_tenancy)),
+        (
+            "list_region_subscriptions",
             "/20160918/tenancies/{tenancy}/regionSubscriptions",
-            named(get(list_region_subscriptions), "list_region_subscriptions"),
-        )
-        .route("/20160918/regions", named(get(list_regions), "list_regions"))
-        .route(
-            "/20160918/availabilityDomains",
-            named(get(list_availability_domains), "list_availability_domains"),
-        )
-        .route("/n", named(get(get_namespace), "get_namespace"))
-        .route("/n/{namespace}", named(get(get_namespace_metadata), "get_namespace_metadata"))
+            get(list_region_subscriptions),
+        ),
+        ("list_regions", "/20160918/regions", get(list_regions)),
+        ("list_availability_domains", "/20160918/availabilityDomains", get(list_availability_domains)),
+        ("get_namespace", "/n", get(get_namespace)),
+        ("get_namespace_metadata", "/n/{namespace}", get(get_namespace_metadata)),
+    ]
 }
 
 fn json_answer(value: Value) -> Answer {

@@ -3,36 +3,28 @@
 use std::collections::BTreeMap;
 
 use axum::extract::Path;
-use axum::routing::{Router, delete, get, post, put};
+use axum::routing::{delete, get, post, put};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use wharfinger_iam::users::{self, NewUser, User, UserChanges};
-use wharfinger_iam::{Capability, Error, FreeformTags, Iam, home};
+use wharfinger_iam::{Capability, Error, FreeformTags, home};
 use wharfinger_types::Permission;
 
 use super::caller::{Caller, required};
 use super::query::Parameters;
 use super::tags::{DefinedTags, refuse_defined_tags, with_tags};
-use super::{Answer, nothing, page, resource, time};
-use crate::v1::named;
+use super::{Answer, Route, nothing, page, resource, time};
 
-pub(super) fn router() -> Router<Iam> {
-    Router::new()
-        .route(
-            "/20160918/users",
-            named(get(list_users), "list_users").merge(named(post(create_user), "create_user")),
-        )
-        .route(
-            "/20160918/users/{user}",
-            named(get(get_user), "get_user")
-                .merge(named(put(update_user), "update_user"))
-                .merge(named(delete(delete_user), "delete_user")),
-        )
-        .route("/20160918/users/{user}/state", named(put(update_user_state), "update_user_state"))
-        .route(
-            "/20160918/users/{user}/capabilities",
-            named(put(update_user_capabilities), "update_user_capabilities"),
-        )
+pub(super) fn routes() -> [Route; 7] {
+    [
+        ("list_users", "/20160918/users", get(list_users)),
+        ("create_user", "/20160918/users", post(create_user)),
+        ("get_user", "/20160918/users/{user}", get(get_user)),
+        ("update_user", "/20160918/users/{user}", put(update_user)),
+        ("delete_user", "/20160918/users/{user}", delete(delete_user)),
+        ("update_user_state", "/20160918/users/{user}/state", put(update_user_state)),
+        ("update_user_capabilities", "/20160918/users/{user}/capabilities", put(update_user_capabilities)),
+    ]
 }
 
 /// As answers name them.

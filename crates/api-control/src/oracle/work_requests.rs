@@ -3,20 +3,19 @@
 use axum::Json;
 use axum::extract::Path;
 use axum::response::IntoResponse;
-use axum::routing::{Router, get};
+use axum::routing::get;
 use serde_json::{Value, json};
-use wharfinger_iam::Iam;
 use wharfinger_iam::work_requests::{self, WorkRequest};
 
 use super::caller::{Caller, required};
 use super::query::Parameters;
-use super::{Answer, page, time};
-use crate::v1::named;
+use super::{Answer, Route, page, time};
 
-pub(super) fn router() -> Router<Iam> {
-    Router::new()
-        .route("/20160918/workRequests", named(get(list_work_requests), "list_work_requests"))
-        .route("/20160918/workRequests/{request}", named(get(get_work_request), "get_work_request"))
+pub(super) fn routes() -> [Route; 2] {
+    [
+        ("list_work_requests", "/20160918/workRequests", get(list_work_requests)),
+        ("get_work_request", "/20160918/workRequests/{request}", get(get_work_request)),
+    ]
 }
 
 /// It began and ended with the request that made it.

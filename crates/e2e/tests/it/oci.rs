@@ -1,20 +1,18 @@
 //! Oracle's own command line and SDK work against the program, and what they never send is refused.
 
-use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use serde_json::{Value, json};
-use wharfinger_httpsig::{KeyId, PrivateKey, Request, sign};
-use wharfinger_testkit::http::{Client, text};
+use http::{Response, StatusCode};
+use serde_json::json;
+use wharfinger_testkit::http::text;
 use wharfinger_testkit::program::{EngineKind, Program};
 
 use crate::answers::json_of;
 use crate::signatures::oracle;
+use crate::signer::Signer;
 
 const LAYER: Bytes = Bytes::from_static(b"a layer pushed with a token for a signature");
 
@@ -35,63 +33,6 @@ async fn oracles_clients_work(engine: EngineKind) {
     assert_eq!(revoked.status(), StatusCode::UNAUTHORIZED);
 }
 
-/// The program's first administrator with its signing key.
-struct Administrator {
-    client: Client,
-    address: String,
-    tenancy: String,
-    user: String,
-    key: PrivateKey,
-    key_id: KeyId,
-}
-
-impl Administrator {
-    fn of(program: &Program) -> Administrator {
-        let bootstrap = fs::read(program.data_dir().join("bootstrap.json")).unwrap();
-        let bootstrap: Value = serde_json::from_slice(&bootstrap).unwrap();
-        let field = |name: &str| bootstrap[name].as_str().unwrap().to_owned();
-        let pem = fs::read_to_string(field("key_file")).unwrap();
-        assert!(pem.ends_with("\nOCI_API_KEY\n"));
-        let (tenancy, user) = (field("tenancy_id"), field("user_id"));
-        let fingerprint = field("fingerprint").parse().unwrap();
-        Administrator {
-            client: program.anonymous(),
-            address: program.address().to_string(),
-            key: PrivateKey::from_pem(&pem).unwrap(),
-            key_id: KeyId::ApiKey { tenancy: tenancy.clone(), user: user.clone(), fingerprint },
-            tenancy,
-            user,
-        }
-    }
-
-    /// The headers of a request signed `seconds` from now, so that no two signatures are alike.
-    fn signed(&self, method: &str, target: &str, body: &str, seconds: i64) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert("host", HeaderValue::from_str(&self.address).unwrap());
-        let method: Method = method.parse().unwrap();
-        let request = Request { method: &method, target, headers: &headers };
-        let now = i64::try_from(UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap() + seconds;
-        sign(&request, body.as_bytes(), &self.key_id, &self.key, now).unwrap()
-    }
-
-    async fn send_with(
-        &self,
-        method: &str,
-        target: &str,
-        body: &str,
-        headers: &HeaderMap,
-        further: &[(&str, &str)],
-    ) -> Response<Bytes> {
-        let signed = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap()));
-        let headers: Vec<(&str, &str)> = signed.chain(further.iter().copied()).collect();
-        self.client.send(method, target, &headers, body.to_owned()).await.unwrap()
-    }
-
-    async fn send(&self, method: &str, target: &str, body: &str) -> Response<Bytes> {
-        self.send_with(method, target, body, &self.signed(method, target, body, 0), &[]).await
-    }
-}
-
 fn is(answer: &Response<Bytes>, status: StatusCode, code: &str) {
     assert_eq!(answer.status(), status, "{answer:?}");
     assert_eq!(json_of(answer)["code"], code, "{answer:?}");
@@ -100,7 +41,7 @@ fn is(answer: &Response<Bytes>, status: StatusCode, code: &str) {
 
 async fn requests_that_clients_never_send_are_refused(engine: EngineKind) {
     let program = Program::start(engine);
-    let admin = Administrator::of(&program);
+    let admin = Signer::administrator(&program);
     let list = format!("/20160918/users?compartmentId={}", admin.tenancy);
 
     // Not signed, signed for something else, or not at all what is signed.
@@ -159,7 +100,7 @@ async fn requests_that_clients_never_send_are_refused(engine: EngineKind) {
 
 async fn a_signature_gets_a_registry_token_and_the_socket_needs_none(engine: EngineKind) {
     let program = Program::start(engine);
-    let admin = Administrator::of(&program);
+    let admin = Signer::administrator(&program);
     let answer = admin.send("GET", "/20180419/docker/token", "").await;
     assert_eq!(answer.status(), StatusCode::OK);
     let token = json_of(&answer)["token"].as_str().unwrap().to_owned();

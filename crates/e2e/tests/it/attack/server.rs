@@ -5,7 +5,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderName, Response, StatusCode};
+use http::{Response, StatusCode};
 use serde_json::{Value, json};
 use wharfinger_e2e::token;
 use wharfinger_testkit::http::{Client, IMAGE_MANIFEST, digest, text};
@@ -132,16 +132,12 @@ impl Server {
 
     /// What a client sees of an answer, but for what no two answers share and the name it asked for.
     pub(super) fn seen(&self, answer: &Response<Bytes>, request: &Request, image: &str) -> String {
-        let unlike = |name: &HeaderName| ["x-request-id", "date", "content-length"].contains(&name.as_str());
-        let headers = answer.headers().iter().filter(|(name, _)| !unlike(name));
-        let headers: Vec<String> =
-            headers.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         let mut body = String::from_utf8_lossy(answer.body()).into_owned();
         if request.target.contains("/docker/token") && answer.status() == StatusCode::OK && !body.is_empty() {
             let issued: Value = serde_json::from_str(&body).unwrap();
             body = token::claims(issued["token"].as_str().unwrap())["access"].to_string();
         }
-        let seen = format!("{} {headers:?} {body}", answer.status());
+        let seen = format!("{} {:?} {body}", answer.status(), headers_of(answer));
         if request.names_image() { seen.replace(image, "NAME") } else { seen }
     }
 
@@ -150,15 +146,6 @@ impl Server {
         let asked = request.target;
         let secrets = ["/app", "/from", "a layer that nobody", "schemaVersion", "0-0"];
         secrets.into_iter().filter(move |secret| !asked.contains(secret))
-    }
-
-    /// How many requests were answered under the operation's name.
-    pub(super) async fn count(&self, operation: &str) -> u64 {
-        let metrics = send(&Client::new(self.program.management()), "GET", "/metrics").await;
-        let metrics = String::from_utf8_lossy(metrics.body()).into_owned();
-        let prefix = format!("wharfinger_requests_total{{operation=\"{operation}\",");
-        let counts = metrics.lines().filter(|line| line.starts_with(&prefix));
-        counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     }
 
     /// What the administrator sees of the repositories.
@@ -197,6 +184,27 @@ impl Server {
         ];
         lists.map(|list| self.program.admin(list)).into_iter().collect()
     }
+}
+
+/// The headers but those that no two answers share.
+fn headers_of(answer: &Response<Bytes>) -> Vec<String> {
+    let unlike = ["x-request-id", "opc-request-id", "date", "content-length"];
+    let headers = answer.headers().iter().filter(|(name, _)| !unlike.contains(&name.as_str()));
+    headers.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
+}
+
+/// What a client sees of an answer, but for what no two answers share.
+pub(super) fn seen_of(answer: &Response<Bytes>) -> String {
+    format!("{} {:?} {}", answer.status(), headers_of(answer), String::from_utf8_lossy(answer.body()))
+}
+
+/// How many requests the program answered under the operation's name.
+pub(super) async fn count(program: &Program, operation: &str) -> u64 {
+    let metrics = send(&Client::new(program.management()), "GET", "/metrics").await;
+    let metrics = String::from_utf8_lossy(metrics.body()).into_owned();
+    let prefix = format!("wharfinger_requests_total{{operation=\"{operation}\",");
+    let counts = metrics.lines().filter(|line| line.starts_with(&prefix));
+    counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
 
 /// User name and password that a client shows.
@@ -242,6 +250,9 @@ pub(super) fn answer_of(answer: &Response<Bytes>) -> String {
         (401, [challenge]) if says("UNAUTHORIZED") => bearer(challenge),
         (401, []) if says("NotAuthenticated") => "C",
         (403, []) if says("DENIED") => "D",
+        (404, []) if says("NotAuthorizedOrNotFound") => "N",
+        (404, []) if says("NamespaceNotFound") => "F",
+        (409, []) if says("IncorrectState") => "R",
         (400, []) if says("UNAUTHORIZED") => "B",
         (status, []) if status < 400 => return status.to_string(),
         _ => "?",
