@@ -34,7 +34,7 @@ pub(super) struct Row {
 }
 
 /// The columns and rows of the table.
-fn table() -> (Vec<&'static str>, Vec<Row>) {
+pub(super) fn table() -> (Vec<&'static str>, Vec<Row>) {
     let mut lines = TABLE.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
     let columns: Vec<&str> = lines.next().expect("a line of titles").split_whitespace().skip(LEAD).collect();
     let row = |line: &'static str| {
@@ -443,7 +443,7 @@ async fn no_signature_but_a_good_one_gets_in(engine: EngineKind) {
 }
 
 /// The administrator's request, and a copy of it, which changes nothing.
-async fn serve(installation: &Installation, row: &Row) -> [Response<Bytes>; 2] {
+pub(super) async fn serve(installation: &Installation, row: &Row) -> [Response<Bytes>; 2] {
     let request = installation.filled(row, true);
     let administrator = &installation.administrator;
     let headers = request.signed(administrator, 0);

@@ -3,6 +3,7 @@
 
 mod control;
 mod credentials;
+mod permissions;
 mod refresh;
 mod server;
 
@@ -60,7 +61,7 @@ fn every_operation_is_attacked() {
 }
 
 async fn nobody_gets_in_sees_or_changes_anything(engine: EngineKind) {
-    let server = Server::start(engine).await;
+    let server = Server::start(engine, &[]).await;
     let credentials = Credentials::new(&server).await;
     let administration = server.administration();
     let (columns, rows) = table();
@@ -123,7 +124,7 @@ async fn nobody_gets_in_sees_or_changes_anything(engine: EngineKind) {
 /// Each forged token is refused, and one made in the same way with nothing wrong is taken: the
 /// machinery that forges works.
 async fn cve_2025_24976_a_token_is_verified_with_our_keys_alone(engine: EngineKind) {
-    let server = Server::start(engine).await;
+    let server = Server::start(engine, &[]).await;
     let credentials = Credentials::new(&server).await;
     let target = format!("/v2/{}/tags/list", server.image);
     let bearer = |token: &str| Client::new(server.program.address()).bearer(token);

@@ -1,6 +1,8 @@
 //! The server that is attacked: what is there to be seen, and what can be seen of it.
 
 use std::fmt;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -56,10 +58,10 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) async fn start(engine: EngineKind) -> Self {
+    pub(super) async fn start(engine: EngineKind, settings: &[(&str, &str)]) -> Self {
         // What is forged by the hundred would be answered ever more slowly.
-        let settings = [("WHARFINGER__LIMITS__FAILED_LOGINS_PER_MINUTE", "0")];
-        let program = Program::start_with(engine, &settings);
+        let unlimited = [("WHARFINGER__LIMITS__FAILED_LOGINS_PER_MINUTE", "0")];
+        let program = Program::start_with(engine, &[&unlimited[..], settings].concat());
         let administrator = program.administrator();
         let (image, from) = (program.image("app"), program.image("from"));
         let manifest = administrator.push_image(&image, "1", &LAYER).await.unwrap();
@@ -109,10 +111,10 @@ impl Server {
             .replace("{token}", &self.token)
     }
 
-    /// Sends a request of the table about an image.
-    pub(super) async fn send(&self, client: &Client, request: &Request, image: &str) -> Response<Bytes> {
+    /// Media type and body of a request of the table.
+    fn body(&self, client: &Client, request: &Request) -> (&'static str, Bytes) {
         const JSON: &str = "application/json";
-        let (media_type, body) = match request.body {
+        match request.body {
             "-" => ("", Bytes::new()),
             "small" => ("application/octet-stream", SMALL),
             "manifest" => (IMAGE_MANIFEST, self.manifest.clone()),
@@ -123,11 +125,32 @@ impl Server {
             "inactive" => (JSON, json!({ "isActive": false }).to_string().into()),
             "token" => (JSON, json!({ "description": "made" }).to_string().into()),
             other => panic!("there is no body called `{other}`"),
-        };
+        }
+    }
+
+    /// Sends a request of the table about an image.
+    pub(super) async fn send(&self, client: &Client, request: &Request, image: &str) -> Response<Bytes> {
+        let (media_type, body) = self.body(client, request);
         let headers = [("content-type", media_type)];
         let headers = if media_type.is_empty() { &[] } else { &headers[..] };
         let target = self.fill(request.target, image);
         client.send(request.method, &target, headers, body).await.unwrap()
+    }
+
+    /// Sends a request of the table to the control socket; answers with the first line of the answer.
+    pub(super) fn send_locally(&self, request: &Request) -> String {
+        let (_, body) = self.body(&self.program.anonymous(), request);
+        let (method, target) = (request.method, self.fill(request.target, &self.image));
+        let mut socket = UnixStream::connect(self.program.data_dir().join("control.sock")).unwrap();
+        let head = format!(
+            "{method} {target} HTTP/1.1\r\nhost: control\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        socket.write_all(&[head.as_bytes(), &body].concat()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer.lines().next().unwrap_or_default().to_owned()
     }
 
     /// What a client sees of an answer, but for what no two answers share and the name it asked for.
