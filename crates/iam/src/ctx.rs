@@ -138,6 +138,7 @@ impl Ctx {
     /// Whether the principal has `permission` on `target`. For lists, which leave out what it can't see;
     /// everything else goes through [`Ctx::require`] or [`Ctx::lookup`].
     pub fn allows(&self, permission: Permission, target: &Target) -> bool {
+        tracing::trace!(permission = permission.as_str(), on = target.kind(), "asked");
         decision::permits(&self.principal, self.rights.as_deref(), permission, target, self.request.now)
     }
 
@@ -146,12 +147,13 @@ impl Ctx {
         let rights = self.rights.as_deref();
         match decision::decide(&self.principal, rights, permission, target, self.request.now) {
             Decision::Allowed(reason) => {
-                tracing::debug!(permission = permission.as_str(), reason, "allowed");
+                tracing::debug!(permission = permission.as_str(), on = target.kind(), reason, "allowed");
                 Ok(())
             }
             Decision::Denied { reason, compartment } => {
                 let principal = self.origin().principal_id;
-                tracing::info!(permission = permission.as_str(), principal, reason, "denied");
+                let on = target.kind();
+                tracing::info!(permission = permission.as_str(), on, principal, reason, "denied");
                 if matches!(self.principal, Principal::Anonymous) {
                     return Err(Error::Unauthenticated);
                 }
@@ -248,6 +250,7 @@ impl Ctx {
     /// is there; `None` is all of them.
     pub fn compartments_with(&self, permission: Permission, tenancy_id: i64) -> Option<Vec<i64>> {
         if matches!(self.principal, Principal::LocalAdministrator) {
+            tracing::trace!(permission = permission.as_str(), on = "compartment", "asked");
             return None;
         }
         let all = self.rights.as_deref().map_or(&[][..], |rights| &rights.compartments);

@@ -28,6 +28,15 @@ impl Target {
     pub fn tenancy(tenancy_id: i64) -> Target {
         Target { tenancy_id, compartment: None, repository: None, is_public: false }
     }
+
+    /// What it is, for the log.
+    pub(crate) fn kind(&self) -> &'static str {
+        match (&self.repository, &self.compartment) {
+            (Some(_), _) => "repository",
+            (None, Some(_)) => "compartment",
+            (None, None) => "tenancy",
+        }
+    }
 }
 
 /// The outcome of a check, with its reason for the log.

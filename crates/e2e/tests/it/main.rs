@@ -24,6 +24,7 @@ mod quirks;
 mod races;
 mod rights;
 mod signatures;
+mod signer;
 mod surface;
 mod tour;
 mod uploads;

@@ -1,20 +1,18 @@
 //! Oracle's own command line and SDK work against the program, and what they never send is refused.
 
-use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use serde_json::{Value, json};
-use wharfinger_httpsig::{KeyId, PrivateKey, Request, sign};
-use wharfinger_testkit::http::{Client, text};
+use http::{Response, StatusCode};
+use serde_json::json;
+use wharfinger_testkit::http::text;
 use wharfinger_testkit::program::{EngineKind, Program};
 
 use crate::answers::json_of;
 use crate::signatures::oracle;
+use crate::signer::Signer;
 
 const LAYER: Bytes = Bytes::from_static(b"a layer pushed with a token for a signature");
 
@@ -45,79 +43,6 @@ fn the_command_that_the_first_start_prints_works() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let users: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(users["data"][0]["name"], "admin");
-}
-
-/// A user with its signing key.
-struct Signer {
-    client: Client,
-    address: String,
-    tenancy: String,
-    user: String,
-    key: PrivateKey,
-    key_id: KeyId,
-}
-
-impl Signer {
-    /// The program's first administrator.
-    fn administrator(program: &Program) -> Signer {
-        let bootstrap = fs::read(program.data_dir().join("bootstrap.json")).unwrap();
-        let bootstrap: Value = serde_json::from_slice(&bootstrap).unwrap();
-        let field = |name: &str| bootstrap[name].as_str().unwrap().to_owned();
-        let pem = fs::read_to_string(field("key_file")).unwrap();
-        assert!(pem.ends_with("\nOCI_API_KEY\n"));
-        let (tenancy, user) = (field("tenancy_id"), field("user_id"));
-        let fingerprint = field("fingerprint").parse().unwrap();
-        Signer {
-            client: program.anonymous(),
-            address: program.address().to_string(),
-            key: PrivateKey::from_pem(&pem).unwrap(),
-            key_id: KeyId::ApiKey { tenancy: tenancy.clone(), user: user.clone(), fingerprint },
-            tenancy,
-            user,
-        }
-    }
-
-    /// Makes a user without any right.
-    async fn add(&self, name: &str) -> Signer {
-        let create = json!({ "compartmentId": self.tenancy, "name": name, "description": "" });
-        let created = self.send("POST", "/20160918/users", &create.to_string()).await;
-        let user = json_of(&created)["id"].as_str().unwrap().to_owned();
-        let key = PrivateKey::generate().unwrap();
-        let upload = json!({ "key": key.public_key().to_pem().unwrap() });
-        let keys = format!("/20160918/users/{user}/apiKeys");
-        assert_eq!(self.send("POST", &keys, &upload.to_string()).await.status(), StatusCode::OK);
-        let fingerprint = key.public_key().fingerprint();
-        let key_id = KeyId::ApiKey { tenancy: self.tenancy.clone(), user: user.clone(), fingerprint };
-        let (client, address, tenancy) = (self.client.clone(), self.address.clone(), self.tenancy.clone());
-        Signer { client, address, tenancy, user, key, key_id }
-    }
-
-    /// The headers of a request signed `seconds` from now, so that no two signatures are alike.
-    fn signed(&self, method: &str, target: &str, body: &str, seconds: i64) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert("host", HeaderValue::from_str(&self.address).unwrap());
-        let method: Method = method.parse().unwrap();
-        let request = Request { method: &method, target, headers: &headers };
-        let now = i64::try_from(UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap() + seconds;
-        sign(&request, body.as_bytes(), &self.key_id, &self.key, now).unwrap()
-    }
-
-    async fn send_with(
-        &self,
-        method: &str,
-        target: &str,
-        body: &str,
-        headers: &HeaderMap,
-        further: &[(&str, &str)],
-    ) -> Response<Bytes> {
-        let signed = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap()));
-        let headers: Vec<(&str, &str)> = signed.chain(further.iter().copied()).collect();
-        self.client.send(method, target, &headers, body.to_owned()).await.unwrap()
-    }
-
-    async fn send(&self, method: &str, target: &str, body: &str) -> Response<Bytes> {
-        self.send_with(method, target, body, &self.signed(method, target, body, 0), &[]).await
-    }
 }
 
 fn is(answer: &Response<Bytes>, status: StatusCode, code: &str) {

@@ -1,11 +1,13 @@
 //! The server that is attacked: what is there to be seen, and what can be seen of it.
 
 use std::fmt;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderName, Response, StatusCode};
+use http::{Response, StatusCode};
 use serde_json::{Value, json};
 use wharfinger_e2e::token;
 use wharfinger_testkit::http::{Client, IMAGE_MANIFEST, digest, text};
@@ -56,10 +58,10 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) async fn start(engine: EngineKind) -> Self {
+    pub(super) async fn start(engine: EngineKind, settings: &[(&str, &str)]) -> Self {
         // What is forged by the hundred would be answered ever more slowly.
-        let settings = [("WHARFINGER__LIMITS__FAILED_LOGINS_PER_MINUTE", "0")];
-        let program = Program::start_with(engine, &settings);
+        let unlimited = [("WHARFINGER__LIMITS__FAILED_LOGINS_PER_MINUTE", "0")];
+        let program = Program::start_with(engine, &[&unlimited[..], settings].concat());
         let administrator = program.administrator();
         let (image, from) = (program.image("app"), program.image("from"));
         let manifest = administrator.push_image(&image, "1", &LAYER).await.unwrap();
@@ -109,10 +111,10 @@ impl Server {
             .replace("{token}", &self.token)
     }
 
-    /// Sends a request of the table about an image.
-    pub(super) async fn send(&self, client: &Client, request: &Request, image: &str) -> Response<Bytes> {
+    /// Media type and body of a request of the table.
+    fn body(&self, client: &Client, request: &Request) -> (&'static str, Bytes) {
         const JSON: &str = "application/json";
-        let (media_type, body) = match request.body {
+        match request.body {
             "-" => ("", Bytes::new()),
             "small" => ("application/octet-stream", SMALL),
             "manifest" => (IMAGE_MANIFEST, self.manifest.clone()),
@@ -123,25 +125,42 @@ impl Server {
             "inactive" => (JSON, json!({ "isActive": false }).to_string().into()),
             "token" => (JSON, json!({ "description": "made" }).to_string().into()),
             other => panic!("there is no body called `{other}`"),
-        };
+        }
+    }
+
+    /// Sends a request of the table about an image.
+    pub(super) async fn send(&self, client: &Client, request: &Request, image: &str) -> Response<Bytes> {
+        let (media_type, body) = self.body(client, request);
         let headers = [("content-type", media_type)];
         let headers = if media_type.is_empty() { &[] } else { &headers[..] };
         let target = self.fill(request.target, image);
         client.send(request.method, &target, headers, body).await.unwrap()
     }
 
+    /// Sends a request of the table to the control socket; answers with the first line of the answer.
+    pub(super) fn send_locally(&self, request: &Request) -> String {
+        let (_, body) = self.body(&self.program.anonymous(), request);
+        let (method, target) = (request.method, self.fill(request.target, &self.image));
+        let mut socket = UnixStream::connect(self.program.data_dir().join("control.sock")).unwrap();
+        let head = format!(
+            "{method} {target} HTTP/1.1\r\nhost: control\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        socket.write_all(&[head.as_bytes(), &body].concat()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer.lines().next().unwrap_or_default().to_owned()
+    }
+
     /// What a client sees of an answer, but for what no two answers share and the name it asked for.
     pub(super) fn seen(&self, answer: &Response<Bytes>, request: &Request, image: &str) -> String {
-        let unlike = |name: &HeaderName| ["x-request-id", "date", "content-length"].contains(&name.as_str());
-        let headers = answer.headers().iter().filter(|(name, _)| !unlike(name));
-        let headers: Vec<String> =
-            headers.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         let mut body = String::from_utf8_lossy(answer.body()).into_owned();
         if request.target.contains("/docker/token") && answer.status() == StatusCode::OK && !body.is_empty() {
             let issued: Value = serde_json::from_str(&body).unwrap();
             body = token::claims(issued["token"].as_str().unwrap())["access"].to_string();
         }
-        let seen = format!("{} {headers:?} {body}", answer.status());
+        let seen = format!("{} {:?} {body}", answer.status(), headers_of(answer));
         if request.names_image() { seen.replace(image, "NAME") } else { seen }
     }
 
@@ -150,15 +169,6 @@ impl Server {
         let asked = request.target;
         let secrets = ["/app", "/from", "a layer that nobody", "schemaVersion", "0-0"];
         secrets.into_iter().filter(move |secret| !asked.contains(secret))
-    }
-
-    /// How many requests were answered under the operation's name.
-    pub(super) async fn count(&self, operation: &str) -> u64 {
-        let metrics = send(&Client::new(self.program.management()), "GET", "/metrics").await;
-        let metrics = String::from_utf8_lossy(metrics.body()).into_owned();
-        let prefix = format!("wharfinger_requests_total{{operation=\"{operation}\",");
-        let counts = metrics.lines().filter(|line| line.starts_with(&prefix));
-        counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     }
 
     /// What the administrator sees of the repositories.
@@ -197,6 +207,27 @@ impl Server {
         ];
         lists.map(|list| self.program.admin(list)).into_iter().collect()
     }
+}
+
+/// The headers but those that no two answers share.
+fn headers_of(answer: &Response<Bytes>) -> Vec<String> {
+    let unlike = ["x-request-id", "opc-request-id", "date", "content-length"];
+    let headers = answer.headers().iter().filter(|(name, _)| !unlike.contains(&name.as_str()));
+    headers.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
+}
+
+/// What a client sees of an answer, but for what no two answers share.
+pub(super) fn seen_of(answer: &Response<Bytes>) -> String {
+    format!("{} {:?} {}", answer.status(), headers_of(answer), String::from_utf8_lossy(answer.body()))
+}
+
+/// How many requests the program answered under the operation's name.
+pub(super) async fn count(program: &Program, operation: &str) -> u64 {
+    let metrics = send(&Client::new(program.management()), "GET", "/metrics").await;
+    let metrics = String::from_utf8_lossy(metrics.body()).into_owned();
+    let prefix = format!("wharfinger_requests_total{{operation=\"{operation}\",");
+    let counts = metrics.lines().filter(|line| line.starts_with(&prefix));
+    counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
 
 /// User name and password that a client shows.
@@ -242,6 +273,9 @@ pub(super) fn answer_of(answer: &Response<Bytes>) -> String {
         (401, [challenge]) if says("UNAUTHORIZED") => bearer(challenge),
         (401, []) if says("NotAuthenticated") => "C",
         (403, []) if says("DENIED") => "D",
+        (404, []) if says("NotAuthorizedOrNotFound") => "N",
+        (404, []) if says("NamespaceNotFound") => "F",
+        (409, []) if says("IncorrectState") => "R",
         (400, []) if says("UNAUTHORIZED") => "B",
         (status, []) if status < 400 => return status.to_string(),
         _ => "?",
