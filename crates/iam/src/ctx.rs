@@ -138,13 +138,13 @@ impl Ctx {
     /// Whether the principal has `permission` on `target`. For lists, which leave out what it can't see;
     /// everything else goes through [`Ctx::require`] or [`Ctx::lookup`].
     pub fn allows(&self, permission: Permission, target: &Target) -> bool {
-        decision::permits(&self.principal, self.rights.as_deref(), permission, target, self.request.now)
+        decision::permits(&self.principal, self.rights.as_deref(), permission, target, &self.request)
     }
 
     /// Checks `permission` on `target`, and logs the reason.
     pub fn require(&self, permission: Permission, target: &Target) -> Result<(), Error> {
         let rights = self.rights.as_deref();
-        match decision::decide(&self.principal, rights, permission, target, self.request.now) {
+        match decision::decide(&self.principal, rights, permission, target, &self.request) {
             Decision::Allowed(reason) => {
                 tracing::debug!(permission = permission.as_str(), reason, "allowed");
                 Ok(())
@@ -269,6 +269,9 @@ fn inspect(permission: Permission) -> Permission {
         CompartmentInspect | CompartmentCreate | CompartmentUpdate | CompartmentDelete
         | CompartmentRecover => CompartmentInspect,
         PolicyRead | PolicyCreate | PolicyUpdate | PolicyDelete => PolicyRead,
+        NetworkSourceInspect | NetworkSourceCreate | NetworkSourceUpdate | NetworkSourceDelete => {
+            NetworkSourceInspect
+        }
         UserInspect | UserRead | UserCreate | UserUpdate | UserDelete | UserUnblock | UserAuthTokenSet
         | UserAuthTokenReset | UserAuthTokenRemove | UserApiKeyAdd | UserApiKeyRemove => UserInspect,
         GroupInspect | GroupCreate | GroupUpdate | GroupDelete => GroupInspect,
