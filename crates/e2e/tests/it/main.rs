@@ -19,6 +19,7 @@ mod hang_up;
 mod incidents;
 mod kill;
 mod manifests;
+mod network_sources;
 mod oci;
 mod policy;
 mod quirks;

@@ -48,10 +48,10 @@ fn the_command_that_the_first_start_prints_works() {
 }
 
 /// A user with its signing key.
-struct Signer {
+pub(crate) struct Signer {
     client: Client,
     address: String,
-    tenancy: String,
+    pub(crate) tenancy: String,
     user: String,
     key: PrivateKey,
     key_id: KeyId,
@@ -59,7 +59,7 @@ struct Signer {
 
 impl Signer {
     /// The program's first administrator.
-    fn administrator(program: &Program) -> Signer {
+    pub(crate) fn administrator(program: &Program) -> Signer {
         let bootstrap = fs::read(program.data_dir().join("bootstrap.json")).unwrap();
         let bootstrap: Value = serde_json::from_slice(&bootstrap).unwrap();
         let field = |name: &str| bootstrap[name].as_str().unwrap().to_owned();
@@ -115,7 +115,7 @@ impl Signer {
         self.client.send(method, target, &headers, body.to_owned()).await.unwrap()
     }
 
-    async fn send(&self, method: &str, target: &str, body: &str) -> Response<Bytes> {
+    pub(crate) async fn send(&self, method: &str, target: &str, body: &str) -> Response<Bytes> {
         self.send_with(method, target, body, &self.signed(method, target, body, 0), &[]).await
     }
 }
