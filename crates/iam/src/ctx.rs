@@ -31,6 +31,8 @@ pub struct Request {
     pub client_address: Option<IpAddr>,
     /// The door it came through.
     pub listener: Listener,
+    /// Oracle Cloud's name of what is asked, such as `GetUser`, if it has one; conditions may look at it.
+    pub operation: Option<Arc<str>>,
 }
 
 /// A logged-in user, as the database had it when the request came in.

@@ -4,6 +4,8 @@
 //! else is decided by the policies of the tenancy that owns the target. Nobody has rights in another
 //! tenancy than its own.
 
+use std::slice;
+
 use wharfinger_policy::{Attribute, Outcome};
 use wharfinger_types::{Ocid, Permission};
 
@@ -70,9 +72,14 @@ fn ask<T>(
     }
     let sources = rights.network_sources_of(asked.client_address);
     let mut attributes = vec![Attribute { name: "request.networkSource.name", values: &sources }];
-    let repository: Vec<&str> = target.repository.as_deref().into_iter().collect();
-    if !repository.is_empty() {
-        attributes.push(Attribute { name: "target.repo.name", values: &repository });
+    let known = [
+        ("request.operation", asked.operation.as_deref()),
+        ("target.repo.name", target.repository.as_deref()),
+    ];
+    for (name, value) in &known {
+        if let Some(value) = value {
+            attributes.push(Attribute { name, values: slice::from_ref(value) });
+        }
     }
     let request = wharfinger_policy::Request {
         principal: &user.subject,

@@ -10,6 +10,7 @@
 
 mod answers;
 mod attack;
+mod conditions;
 mod conformance;
 mod differential;
 mod docker;
@@ -19,7 +20,6 @@ mod hang_up;
 mod incidents;
 mod kill;
 mod manifests;
-mod network_sources;
 mod oci;
 mod policy;
 mod quirks;

@@ -52,7 +52,7 @@ pub(crate) struct Signer {
     client: Client,
     address: String,
     pub(crate) tenancy: String,
-    user: String,
+    pub(crate) user: String,
     key: PrivateKey,
     key_id: KeyId,
 }
@@ -78,7 +78,7 @@ impl Signer {
     }
 
     /// Makes a user without any right.
-    async fn add(&self, name: &str) -> Signer {
+    pub(crate) async fn add(&self, name: &str) -> Signer {
         let create = json!({ "compartmentId": self.tenancy, "name": name, "description": "" });
         let created = self.send("POST", "/20160918/users", &create.to_string()).await;
         let user = json_of(&created)["id"].as_str().unwrap().to_owned();

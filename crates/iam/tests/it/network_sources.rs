@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use wharfinger_iam::network_sources::{self, NetworkSource, NetworkSourceText};
 use wharfinger_iam::policies::{self, Policy, PolicyText};
-use wharfinger_iam::{Cap, Conditions, Ctx, Error, Listing, Request, Target, groups, memberships, tenancies};
+use wharfinger_iam::{
+    Cap, Conditions, Ctx, Error, Listing, Request, Target, groups, memberships, tenancies, users,
+};
 use wharfinger_metastore::Store;
 use wharfinger_testkit::on_each_engine;
 use wharfinger_testkit::services::{Installation, NOW, found, request};
@@ -134,6 +136,18 @@ on_each_engine! {
                 assert_eq!(reads(&installation, &ctx), expected, "{condition} from {address}");
             }
             policies::delete_policy(&installation.local(), &made.ocid).await.unwrap();
+        }
+    }
+
+    async fn a_policy_for_one_operation_gives_no_other(store: Store) {
+        let installation = found(store).await;
+        let secret = builder(&installation).await;
+        allow(&installation, "get", "Allow group Builders to read users in tenancy where request.operation = 'GetUser'").await;
+        for (operation, is_allowed) in [(Some("GetUser"), true), (Some("ListUsers"), false), (None, false)] {
+            let asked = Request { operation: operation.map(Into::into), ..request() };
+            let ctx = login(&installation, &secret, asked).await;
+            let found = users::get_user(&ctx, &installation.tenancy, "admin").await;
+            assert_eq!(found.is_ok(), is_allowed, "{operation:?}");
         }
     }
 

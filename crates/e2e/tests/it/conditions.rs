@@ -1,9 +1,9 @@
-//! Policies that look at where a request comes from, against the real program.
+//! Policies that look at where a request comes from and what it asks, against the real program.
 
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
-use wharfinger_testkit::http::Client;
+use wharfinger_testkit::http::{Client, digest};
 use wharfinger_testkit::program::{EngineKind, Program};
 
 use crate::answers::json_of;
@@ -12,21 +12,24 @@ use crate::oci::Signer;
 const OFFICE: &str = "10.1.0.7";
 const ELSEWHERE: &str = "192.0.2.1";
 
+/// Makes something in the tenancy; answers with its OCID.
+async fn create(admin: &Signer, kind: &str, mut details: Value) -> String {
+    details["compartmentId"] = admin.tenancy.clone().into();
+    details["description"] = "".into();
+    let answer = admin.send("POST", &format!("/20160918/{kind}"), &details.to_string()).await;
+    assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
+    json_of(&answer)["id"].as_str().unwrap().to_owned()
+}
+
 /// A server on which the group of `bob` reads from the office only, and its repository `app`; the source.
 async fn server(program: &Program, networks: &[&str]) -> (Signer, Client, String) {
     let admin = Signer::administrator(program);
-    let create = async |kind: &str, mut details: Value| {
-        details["compartmentId"] = admin.tenancy.clone().into();
-        details["description"] = "".into();
-        let answer = admin.send("POST", &format!("/20160918/{kind}"), &details.to_string()).await;
-        assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
-        json_of(&answer)["id"].as_str().unwrap().to_owned()
-    };
-    let source = create("networkSources", json!({ "name": "office", "publicSourceList": networks })).await;
-    create("groups", json!({ "name": "Builders" })).await;
+    let office = json!({ "name": "office", "publicSourceList": networks });
+    let source = create(&admin, "networkSources", office).await;
+    create(&admin, "groups", json!({ "name": "Builders" })).await;
     let statement =
         "Allow group Builders to read repos in tenancy where request.networkSource.name = 'office'";
-    create("policies", json!({ "name": "office", "statements": [statement] })).await;
+    create(&admin, "policies", json!({ "name": "office", "statements": [statement] })).await;
     let bob = program.new_user("bob");
     program.admin(&["group", "add-user", "Builders", "bob"]);
     let image = program.image("app");
@@ -71,6 +74,39 @@ async fn a_forwarded_address_counts_from_a_trusted_proxy_only(engine: EngineKind
     assert_eq!(pull(&direct, &bob, "").await, StatusCode::FORBIDDEN);
 }
 
+async fn a_policy_for_an_operation_gives_no_other(engine: EngineKind) {
+    let program = Program::start(engine);
+    let admin = Signer::administrator(&program);
+    let carol = admin.add("carol").await;
+    let bob = program.new_user("bob");
+    create(&admin, "groups", json!({ "name": "Builders" })).await;
+    for user in ["bob", "carol"] {
+        program.admin(&["group", "add-user", "Builders", user]);
+    }
+    let statements = [
+        "Allow group Builders to inspect users in tenancy where request.operation = 'GetUser'",
+        "Allow group Builders to read repos in tenancy where request.operation = 'ReadDockerRepositoryManifest'",
+    ];
+    create(&admin, "policies", json!({ "name": "operations", "statements": statements })).await;
+
+    let user = format!("/20160918/users/{}", admin.user);
+    let all = format!("/20160918/users?compartmentId={}", admin.tenancy);
+    assert_eq!(carol.send("GET", &user, "").await.status(), StatusCode::OK);
+    assert_eq!(carol.send("GET", &all, "").await.status(), StatusCode::NOT_FOUND);
+
+    let image = program.image("app");
+    let layer = Bytes::from_static(b"a layer");
+    program.administrator().push_image(&image, "1", &layer).await.unwrap();
+    for (target, expected) in [
+        (format!("/v2/{image}/manifests/1"), StatusCode::OK),
+        (format!("/v2/{image}/blobs/{}", digest(&layer)), StatusCode::FORBIDDEN),
+        (format!("/v2/{image}/tags/list"), StatusCode::FORBIDDEN),
+    ] {
+        assert_eq!(bob.get(&target).await.unwrap().status(), expected, "{target}");
+    }
+}
+
 wharfinger_e2e::on_each_engine! {
+    a_policy_for_an_operation_gives_no_other
     a_forwarded_address_counts_from_a_trusted_proxy_only
 }
