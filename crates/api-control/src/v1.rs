@@ -2,6 +2,8 @@
 //!
 //! Only the control socket has a principal here so far; over the network every route answers 401.
 
+use std::sync::Arc;
+
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequestParts, Path, Query, Request};
 use axum::middleware::{self, Next};
@@ -63,13 +65,25 @@ pub(crate) fn mount(routes: Vec<Entry>) -> Router<Iam> {
 
 type Routed = axum::routing::MethodRouter<Iam>;
 
-/// Gives the answers of a route the operation's name, for metric and log.
+/// Tells a route's requests the operation's name, for conditions, and its answers, for metric and log.
 fn named(route: Routed, operation: &'static str) -> Routed {
-    route.layer(middleware::from_fn(move |request: Request, next: Next| async move {
-        let mut response = next.run(request).await;
-        response.extensions_mut().insert(OperationName(operation));
-        response
+    let in_oracle_cloud: Arc<str> = in_oracle_cloud(operation).into();
+    route.layer(middleware::from_fn(move |mut request: Request, next: Next| {
+        if let Some(incoming) = request.extensions_mut().get_mut::<wharfinger_iam::Request>() {
+            incoming.operation = Some(Arc::clone(&in_oracle_cloud));
+        }
+        async move {
+            let mut response = next.run(request).await;
+            response.extensions_mut().insert(OperationName(operation));
+            response
+        }
     }))
+}
+
+/// `get_user` is `GetUser` there.
+fn in_oracle_cloud(operation: &str) -> String {
+    let words = operation.split('_').filter_map(|word| word.split_at_checked(1));
+    words.map(|(first, rest)| first.to_ascii_uppercase() + rest).collect()
 }
 
 /// Who asks, and in which tenancy: the one named by `?tenancy=`, else the first.

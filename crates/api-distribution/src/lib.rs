@@ -71,10 +71,13 @@ const DRAIN_BYTES: usize = 1 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 async fn dispatch(State(state): State<Distribution>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let route = Route::parse(parts.uri.path());
     let scope = route.as_ref().ok().and_then(|route| route.scope(&parts.method));
     let operation = route.as_ref().ok().and_then(|route| route.operation(&parts.method));
+    if let Some(incoming) = parts.extensions.get_mut::<wharfinger_iam::Request>() {
+        incoming.operation = operation.and_then(route::in_oracle_cloud).map(Into::into);
+    }
     let mut body = body.into_data_stream();
     let mut response = match answer(&state, route, &parts, &mut body).await {
         Ok(response) => response,

@@ -171,6 +171,24 @@ impl Route {
     }
 }
 
+/// What Oracle Cloud calls an operation in conditions of policies.
+pub(crate) fn in_oracle_cloud(operation: &str) -> Option<&'static str> {
+    Some(match operation {
+        "list_catalog" => "ListDockerRepositories",
+        "list_tags" | "list_referrers" => "ReadDockerRepositoryMetadata",
+        "get_manifest" | "stat_manifest" => "ReadDockerRepositoryManifest",
+        "put_manifest" => "UploadDockerImage",
+        "delete_manifest" => "DeleteDockerImage",
+        "delete_tag" => "RemoveDockerTag",
+        "open_blob" | "stat_blob" => "PullDockerLayer",
+        "delete_blob" => "DeleteDockerLayer",
+        "start_upload" | "get_upload" | "append_upload" | "finish_upload" | "cancel_upload" => {
+            "UploadDockerLayer"
+        }
+        _ => return None,
+    })
+}
+
 fn image(name: &str) -> Result<ImageName, Failure> {
     name.parse().map_err(|error: ParseNameError| Failure::name(&error))
 }

@@ -31,6 +31,8 @@ pub struct Request {
     pub client_address: Option<IpAddr>,
     /// The door it came through.
     pub listener: Listener,
+    /// Oracle Cloud's name of what is asked, such as `GetUser`, if it has one; conditions may look at it.
+    pub operation: Option<Arc<str>>,
 }
 
 /// A logged-in user, as the database had it when the request came in.
@@ -139,13 +141,13 @@ impl Ctx {
     /// everything else goes through [`Ctx::require`] or [`Ctx::lookup`].
     pub fn allows(&self, permission: Permission, target: &Target) -> bool {
         tracing::trace!(permission = permission.as_str(), on = target.kind(), "asked");
-        decision::permits(&self.principal, self.rights.as_deref(), permission, target, self.request.now)
+        decision::permits(&self.principal, self.rights.as_deref(), permission, target, &self.request)
     }
 
     /// Checks `permission` on `target`, and logs the reason.
     pub fn require(&self, permission: Permission, target: &Target) -> Result<(), Error> {
         let rights = self.rights.as_deref();
-        match decision::decide(&self.principal, rights, permission, target, self.request.now) {
+        match decision::decide(&self.principal, rights, permission, target, &self.request) {
             Decision::Allowed(reason) => {
                 tracing::debug!(permission = permission.as_str(), on = target.kind(), reason, "allowed");
                 Ok(())
@@ -272,6 +274,9 @@ fn inspect(permission: Permission) -> Permission {
         CompartmentInspect | CompartmentCreate | CompartmentUpdate | CompartmentDelete
         | CompartmentRecover => CompartmentInspect,
         PolicyRead | PolicyCreate | PolicyUpdate | PolicyDelete => PolicyRead,
+        NetworkSourceInspect | NetworkSourceCreate | NetworkSourceUpdate | NetworkSourceDelete => {
+            NetworkSourceInspect
+        }
         UserInspect | UserRead | UserCreate | UserUpdate | UserDelete | UserUnblock | UserAuthTokenSet
         | UserAuthTokenReset | UserAuthTokenRemove | UserApiKeyAdd | UserApiKeyRemove => UserInspect,
         GroupInspect | GroupCreate | GroupUpdate | GroupDelete => GroupInspect,

@@ -4,11 +4,13 @@
 //! else is decided by the policies of the tenancy that owns the target. Nobody has rights in another
 //! tenancy than its own.
 
-use wharfinger_policy::{Attribute, Outcome};
-use wharfinger_types::{Ocid, Permission, Timestamp};
+use std::slice;
 
-use crate::Principal;
+use wharfinger_policy::{Attribute, Outcome};
+use wharfinger_types::{Ocid, Permission};
+
 use crate::rights::Rights;
+use crate::{Principal, Request};
 
 /// What a permission is asked on.
 #[derive(Debug, Clone)]
@@ -68,7 +70,7 @@ fn ask<T>(
     rights: Option<&Rights>,
     permission: Permission,
     target: &Target,
-    time: Timestamp,
+    asked: &Request,
     answer: impl FnOnce(&wharfinger_policy::PolicySet, &wharfinger_policy::Request<'_>) -> T,
 ) -> Option<T> {
     let (Principal::User(user), Some(rights)) = (principal, rights) else {
@@ -77,16 +79,23 @@ fn ask<T>(
     if user.tenancy_id != target.tenancy_id {
         return None;
     }
-    let repository = target.repository.as_deref().unwrap_or_default();
-    let values = [repository];
-    let attributes = [Attribute { name: "target.repo.name", values: &values }];
-    let attributes = if target.repository.is_some() { &attributes[..] } else { &[] };
+    let sources = rights.network_sources_of(asked.client_address);
+    let mut attributes = vec![Attribute { name: "request.networkSource.name", values: &sources }];
+    let known = [
+        ("request.operation", asked.operation.as_deref()),
+        ("target.repo.name", target.repository.as_deref()),
+    ];
+    for (name, value) in &known {
+        if let Some(value) = value {
+            attributes.push(Attribute { name, values: slice::from_ref(value) });
+        }
+    }
     let request = wharfinger_policy::Request {
         principal: &user.subject,
         permission: permission.as_str(),
         compartment: target.compartment.as_ref().unwrap_or(&rights.root),
-        time,
-        attributes,
+        time: asked.now,
+        attributes: &attributes,
     };
     Some(answer(&rights.set, &request))
 }
@@ -97,10 +106,10 @@ pub(crate) fn permits(
     rights: Option<&Rights>,
     permission: Permission,
     target: &Target,
-    time: Timestamp,
+    asked: &Request,
 ) -> bool {
     rule(principal, permission, target).is_some()
-        || ask(principal, rights, permission, target, time, wharfinger_policy::PolicySet::permits)
+        || ask(principal, rights, permission, target, asked, wharfinger_policy::PolicySet::permits)
             == Some(true)
 }
 
@@ -110,12 +119,12 @@ pub(crate) fn decide(
     rights: Option<&Rights>,
     permission: Permission,
     target: &Target,
-    time: Timestamp,
+    asked: &Request,
 ) -> Decision {
     if let Some(rule) = rule(principal, permission, target) {
         return Decision::Allowed(rule.to_owned());
     }
-    let decided = ask(principal, rights, permission, target, time, |set, request| {
+    let decided = ask(principal, rights, permission, target, asked, |set, request| {
         let decision = set.decide(request);
         match &decision.outcome {
             Outcome::Allowed(statement) => Decision::Allowed(statement.to_string()),

@@ -21,6 +21,7 @@ mod limits;
 mod listing;
 mod login;
 pub mod memberships;
+pub mod network_sources;
 pub mod policies;
 mod registry_tokens;
 mod rights;
@@ -63,6 +64,7 @@ pub const STATEMENTS: &[&[&Statement]] = &[
     home::STATEMENTS,
     login::STATEMENTS,
     memberships::STATEMENTS,
+    network_sources::STATEMENTS,
     policies::STATEMENTS,
     registry_tokens::STATEMENTS,
     rights::STATEMENTS,
@@ -81,6 +83,7 @@ pub const OPERATIONS: &[&[&Operation]] = &[
     compartments::OPERATIONS,
     groups::OPERATIONS,
     memberships::OPERATIONS,
+    network_sources::OPERATIONS,
     policies::OPERATIONS,
     registry_tokens::OPERATIONS,
     signatures::OPERATIONS,

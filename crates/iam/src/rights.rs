@@ -1,17 +1,19 @@
 //! What the policies of a tenancy give, compiled once for each version of them.
 //!
-//! Every change of a policy, a compartment or a switch that decisions rest on counts the tenancy's rights
+//! Every change of a policy, a compartment, a network source or a switch that decisions rest on counts the tenancy's rights
 //! version up in its own transaction. A request reads the version together with its credential, so it is
 //! decided by what was committed before it came in, on every replica.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ipnet::IpNet;
 use wharfinger_metastore::{Tx, row, statements};
 use wharfinger_policy::{Compartment, CompartmentTree, DenyStatements, Options, Policy, PolicySet, compile};
 use wharfinger_types::Ocid;
 
-use crate::{Error, Iam};
+use crate::{Error, Iam, network_sources};
 
 statements! {
     /// The tenancy's part of what decisions rest on.
@@ -28,6 +30,7 @@ statements! {
         "SELECT p.ocid, p.name, c.ocid AS compartment, p.statements
          FROM policy p JOIN compartment c ON c.id = p.compartment_id
          WHERE p.tenancy_id = $1";
+    RIGHTS_NETWORK_SOURCES = "SELECT name, public_sources FROM network_source WHERE tenancy_id = $1";
 }
 
 row! {
@@ -42,6 +45,10 @@ row! {
     struct PolicyRow { ocid: String, name: String, compartment: String, statements: String }
 }
 
+row! {
+    struct NetworkSourceRow { name: String, public_sources: String }
+}
+
 /// Decisions of one tenancy at one version.
 #[derive(Debug)]
 pub(crate) struct Rights {
@@ -51,6 +58,18 @@ pub(crate) struct Rights {
     pub(crate) options: Options,
     /// Internal ids of the live compartments, with their OCIDs.
     pub(crate) compartments: Vec<(i64, Ocid)>,
+    /// Names of the network sources, with their addresses.
+    network_sources: Vec<(String, Vec<IpNet>)>,
+}
+
+impl Rights {
+    /// The names of all network sources that the address is in.
+    pub(crate) fn network_sources_of(&self, address: Option<IpAddr>) -> Vec<&str> {
+        let Some(address) = address.map(|address| address.to_canonical()) else { return Vec::new() };
+        let is_in = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&address));
+        let sources = self.network_sources.iter().filter(|(_, networks)| is_in(networks));
+        sources.map(|(name, _)| name.as_str()).collect()
+    }
 }
 
 /// The newest that this process has compiled, by tenancy.
@@ -127,6 +146,9 @@ impl Iam {
             let (policy, statement) = (&problem.policy, problem.statement + 1);
             tracing::warn!(%policy, statement, problem = problem.diagnostic.text(), "a statement gives nothing");
         }
-        Ok(Rights { version: head.rights_version, root, set, options, compartments })
+        let rows: Vec<NetworkSourceRow> = self.store().all(&RIGHTS_NETWORK_SOURCES, &[&tenancy_id]).await?;
+        let network_sources =
+            rows.into_iter().map(|row| (row.name, network_sources::networks(&row.public_sources))).collect();
+        Ok(Rights { version: head.rights_version, root, set, options, compartments, network_sources })
     }
 }

@@ -43,7 +43,8 @@ pub(crate) fn now() -> Timestamp {
 /// A context for what the program does by itself.
 pub(crate) fn own_request() -> wharfinger_iam::Request {
     let id = uuid::Uuid::new_v4().simple().to_string();
-    wharfinger_iam::Request { id, now: now(), client_address: None, listener: Listener::ControlSocket }
+    let listener = Listener::ControlSocket;
+    wharfinger_iam::Request { id, now: now(), client_address: None, listener, operation: None }
 }
 
 impl Incoming {
@@ -70,7 +71,8 @@ impl Incoming {
         let is_proxied = peer.is_some_and(|peer| self.trusts(peer));
         let client_address = peer.map(|peer| self.client_address(peer, request.headers()));
         let base_url = self.base_url(&request, is_proxied);
-        let context = wharfinger_iam::Request { id: id.clone(), now: now(), client_address, listener };
+        let context =
+            wharfinger_iam::Request { id: id.clone(), now: now(), client_address, listener, operation: None };
         request.extensions_mut().insert(context);
         request.extensions_mut().insert(BaseUrl(base_url));
 

@@ -41,6 +41,7 @@ pub fn request() -> Request {
         now: NOW,
         client_address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         listener: Listener::Network,
+        operation: None,
     }
 }
 

@@ -85,6 +85,14 @@ permissions! {
     PolicyUpdate = "POLICY_UPDATE",
     /// Delete a policy.
     PolicyDelete = "POLICY_DELETE",
+    /// See network sources.
+    NetworkSourceInspect = "NETWORK_SOURCE_INSPECT",
+    /// Create a network source.
+    NetworkSourceCreate = "NETWORK_SOURCE_CREATE",
+    /// Change the addresses of a network source.
+    NetworkSourceUpdate = "NETWORK_SOURCE_UPDATE",
+    /// Delete a network source.
+    NetworkSourceDelete = "NETWORK_SOURCE_DELETE",
     /// Found another tenancy: ours, not Oracle Cloud's; the local administrator alone has it.
     TenancyCreate = "TENANCY_CREATE",
 }

@@ -10,6 +10,7 @@ mod caller;
 mod compartments;
 mod groups;
 mod memberships;
+mod network_sources;
 mod policies;
 mod query;
 mod tags;
@@ -54,6 +55,7 @@ pub(crate) fn routes() -> Vec<Entry> {
         tenancies::routes(),
         compartments::routes(),
         policies::routes(),
+        network_sources::routes(),
         work_requests::routes(),
     ];
     resources.into_iter().flatten().collect()

@@ -10,8 +10,10 @@
 
 mod answers;
 mod attack;
+mod conditions;
 mod conformance;
 mod differential;
+mod docker;
 mod errors;
 mod full_disk;
 mod hang_up;
@@ -26,5 +28,6 @@ mod rights;
 mod signatures;
 mod signer;
 mod surface;
+mod team;
 mod tour;
 mod uploads;

@@ -170,6 +170,11 @@ GET /policies/{policy}
 POST /policies {"compartmentId":"{tenancy}","name":"made","description":"","statements":["Allow group a to inspect users in tenancy"]}
 PUT /policies/{policy} {"description":"changed"}
 DELETE /policies/{policy}
+GET /networkSources?compartmentId={tenancy}
+GET /networkSources/{networksource}
+POST /networkSources {"compartmentId":"{tenancy}","name":"made","description":""}
+PUT /networkSources/{networksource} {"description":"changed"}
+DELETE /networkSources/{networksource}
 "#;
 
 async fn a_user_without_rights_can_not_tell_what_is_there(engine: EngineKind) {
@@ -184,6 +189,8 @@ async fn a_user_without_rights_can_not_tell_what_is_there(engine: EngineKind) {
     let group = first(&format!("/groups?compartmentId={tenancy}")).await;
     let memberships = format!("/userGroupMemberships?compartmentId={tenancy}&groupId={group}");
     let KeyId::ApiKey { fingerprint, .. } = &admin.key_id else { panic!() };
+    let office = json!({ "compartmentId": tenancy, "name": "office", "description": "" }).to_string();
+    let office = json_of(&admin.send("POST", "/20160918/networkSources", &office).await)["id"].clone();
     let there = [
         ("tenancy", tenancy.clone()),
         ("membership", first(&memberships).await),
@@ -192,6 +199,7 @@ async fn a_user_without_rights_can_not_tell_what_is_there(engine: EngineKind) {
         ("fingerprint", fingerprint.to_string()),
         ("user", admin.user.clone()),
         ("group", group),
+        ("networksource", office.as_str().unwrap().to_owned()),
     ];
     let fill = |text: &str, is_there: bool| {
         there.iter().fold(text.to_owned(), |text, (name, id)| {
@@ -206,6 +214,7 @@ async fn a_user_without_rights_can_not_tell_what_is_there(engine: EngineKind) {
             admin.send("GET", &format!("/20160918/groups?compartmentId={tenancy}"), "").await,
             admin.send("GET", &format!("/20160918{memberships}"), "").await,
             admin.send("GET", &format!("/20160918/policies?compartmentId={tenancy}"), "").await,
+            admin.send("GET", &format!("/20160918/networkSources?compartmentId={tenancy}"), "").await,
         ];
         listed.map(|answer| json_of(&answer))
     };

@@ -1,4 +1,5 @@
-"""Oracle's command line and SDK against a running server: users, groups, credentials, tenancy, namespace.
+"""Oracle's command line and SDK against a running server: users, groups, credentials, network sources, tenancy,
+namespace.
 
 Arguments: configuration file, endpoint. The command line runs in this process, which saves its start for each
 command; the commands are those that people type. Ends with 0 if every answer was as it should be.
@@ -87,6 +88,18 @@ def command_line(directory):
     assert run(f"iam group delete --group-id {group} --force").exit_code == 1
     do(f"iam group remove-user --user-id {user} --group-id {group} --force")
     do(f"iam group delete --group-id {group} --force")
+
+    sources = "iam network-sources"
+    created = do(f'{sources} create --compartment-id {tenancy} --name office --description d'
+                 ' --public-source-list ["192.0.2.0/24","2001:db8::1"]')["data"]
+    office = f"--network-source-id {created['id']}"
+    assert created["public-source-list"] == ["192.0.2.0/24", "2001:db8::1"], created
+    assert created["lifecycle-state"] == "ACTIVE" and created["virtual-source-list"] == [], created
+    assert [entry["id"] for entry in do(f"{sources} list --compartment-id {tenancy}")["data"]] == [created["id"]]
+    changed = do(f'{sources} update {office} --public-source-list ["192.0.2.1"] --force --if-match 1')
+    assert changed["data"]["public-source-list"] == ["192.0.2.1"] and changed["etag"] == "2", changed
+    assert do(f"{sources} get {office}")["data"]["description"] == "d"
+    do(f"{sources} delete {office} --force")
 
     token = do(f"iam auth-token create --user-id {user} --description laptop")["data"]
     assert token["token"].startswith("wfa_"), token
@@ -182,6 +195,23 @@ def sdk(directory):
     changed = identity.update_group(group.id, models.UpdateGroupDetails(description="x"), if_match="1")
     assert changed.headers["etag"] == "2" and changed.data.description == "x"
 
+    # Network sources, of addresses only: there are no networks to be named.
+    def source(name, **named):
+        details = models.CreateNetworkSourceDetails(compartment_id=tenancy, name=name, description="", **named)
+        return identity.create_network_source(details)
+
+    desk = source("desk", public_source_list=["192.0.2.1"], freeform_tags={"floor": "2"}).data
+    assert identity.get_network_source(desk.id).data.freeform_tags == {"floor": "2"}
+    refused(409, "NotAuthorizedOrResourceAlreadyExists", source, "desk")
+    assert "10.0.0" in refused(400, "InvalidParameter", source, "x", public_source_list=["10.0.0"]).message
+    cloud = models.NetworkSourcesVirtualSourceList(vcn_id="ocid1.vcn.oc1..v", ip_ranges=["0.0.0.0/0"])
+    assert "virtualSourceList" in refused(400, "InvalidParameter", source, "x", virtual_source_list=[cloud]).message
+    more = models.UpdateNetworkSourceDetails(description="more")
+    refused(412, "NoEtagMatch", identity.update_network_source, desk.id, more, if_match="7")
+    assert identity.update_network_source(desk.id, more).data.public_source_list == ["192.0.2.1"]
+    assert [source.name for source in identity.list_network_sources(tenancy, name="desk").data] == ["desk"]
+    assert identity.list_network_sources(tenancy, lifecycle_state="DELETED").data == []
+
     # A user of its own: its credentials are its own business, all else is not.
     path, public = new_key(directory, "dave.pem")
     with open(public) as file:
@@ -209,6 +239,10 @@ def sdk(directory):
             (daves.list_users, (tenancy,)),
             (daves.list_auth_tokens, (config["user"],)),
             (daves.delete_group, (group.id,)),
+            (daves.list_network_sources, (tenancy,)),
+            (daves.get_network_source, (desk.id,)),
+            (daves.delete_network_source, (desk.id,)),
+            (daves.delete_network_source, ("ocid1.networksource.oc1..none",)),
             (daves.delete_group, ("ocid1.group.oc1..none",)),
             (daves.remove_user_from_group, (added.id,)),
             (daves.get_tenancy, (tenancy,)),

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use tokio::task::JoinSet;
 use wharfinger_iam::groups::GroupChanges;
+use wharfinger_iam::network_sources::{self, NetworkSourceText};
 use wharfinger_iam::policies::{self, PolicyText};
 use wharfinger_iam::users::UserChanges;
 use wharfinger_iam::{
@@ -43,6 +44,10 @@ async fn run_everything(installation: &Installation) {
     let policy = policies::create_policy(local, &tenancy.root_ocid, "builders", text.clone()).await.unwrap();
     policies::update_policy(local, &policy.ocid, text).await.unwrap();
     policies::delete_policy(local, &policy.ocid).await.unwrap();
+    let none = NetworkSourceText::default;
+    let source = network_sources::create_network_source(local, tenancy, "office", none()).await.unwrap();
+    network_sources::update_network_source(local, tenancy, &source.ocid, none()).await.unwrap();
+    network_sources::delete_network_source(local, tenancy, &source.ocid).await.unwrap();
     compartments::delete_compartment(local, &dev.ocid).await.unwrap();
     compartments::recover_compartment(local, &dev.ocid).await.unwrap();
     let much_later =

@@ -5,6 +5,7 @@ mod administration;
 mod api_keys;
 mod directory;
 mod login;
+mod network_sources;
 mod retries;
 mod rights;
 mod signatures;

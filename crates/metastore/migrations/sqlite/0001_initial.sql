@@ -50,6 +50,20 @@ CREATE TABLE policy (
 ) STRICT;
 CREATE INDEX policy_by_compartment ON policy (compartment_id, name);
 
+CREATE TABLE network_source (
+    id INTEGER PRIMARY KEY,
+    ocid TEXT NOT NULL UNIQUE,
+    tenancy_id INTEGER NOT NULL REFERENCES tenancy (id) ON DELETE RESTRICT,
+    name TEXT NOT NULL,
+    description TEXT NOT NULL,
+    -- A JSON list of addresses and CIDRs.
+    public_sources TEXT NOT NULL,
+    freeform_tags TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    UNIQUE (tenancy_id, name)
+) STRICT;
+
 -- How the deletion of a compartment went; compartment and resource are OCIDs.
 CREATE TABLE work_request (
     id INTEGER PRIMARY KEY,
