@@ -228,7 +228,7 @@ fn explanation(reason: Reason<'_>) -> Explanation {
     match reason {
         Reason::Rule(_) => explanation.is_allowed = true,
         Reason::NoSay => {
-            explanation.notes.push("nobody has rights in another tenancy than its own".to_owned())
+            explanation.notes.push("nobody has rights in another tenancy than its own".to_owned());
         }
         Reason::Policies(decision) => {
             explanation.is_allowed = decision.is_allowed();

@@ -13,6 +13,7 @@ mod attack;
 mod conformance;
 mod differential;
 mod errors;
+mod explanations;
 mod full_disk;
 mod hang_up;
 mod incidents;
