@@ -138,13 +138,13 @@ impl Ctx {
     /// Whether the principal has `permission` on `target`. For lists, which leave out what it can't see;
     /// everything else goes through [`Ctx::require`] or [`Ctx::lookup`].
     pub fn allows(&self, permission: Permission, target: &Target) -> bool {
-        decision::permits(&self.principal, self.rights.as_deref(), permission, target, self.request.now)
+        decision::permits(&self.principal, self.rights.as_deref(), permission, target, &self.request)
     }
 
     /// Checks `permission` on `target`, and logs the reason.
     pub fn require(&self, permission: Permission, target: &Target) -> Result<(), Error> {
         let rights = self.rights.as_deref();
-        match decision::decide(&self.principal, rights, permission, target, self.request.now) {
+        match decision::decide(&self.principal, rights, permission, target, &self.request) {
             Decision::Allowed(reason) => {
                 tracing::debug!(permission = permission.as_str(), reason, "allowed");
                 Ok(())
@@ -169,14 +169,7 @@ impl Ctx {
         target: &Target,
         answer: impl Fn(Reason<'_>) -> T,
     ) -> T {
-        decision::explain(
-            &self.principal,
-            self.rights.as_deref(),
-            permission,
-            target,
-            self.request.now,
-            answer,
-        )
+        decision::explain(&self.principal, self.rights.as_deref(), permission, target, &self.request, answer)
     }
 
     /// Refuses as for a resource that is not there.

@@ -5,10 +5,10 @@
 //! tenancy than its own.
 
 use wharfinger_policy::{Attribute, Outcome};
-use wharfinger_types::{Ocid, Permission, Timestamp};
+use wharfinger_types::{Ocid, Permission};
 
-use crate::Principal;
 use crate::rights::Rights;
+use crate::{Principal, Request};
 
 /// What a permission is asked on.
 #[derive(Debug, Clone)]
@@ -70,7 +70,7 @@ fn ask<T>(
     rights: Option<&Rights>,
     permission: Permission,
     target: &Target,
-    time: Timestamp,
+    asked: &Request,
     answer: impl FnOnce(&wharfinger_policy::PolicySet, &wharfinger_policy::Request<'_>) -> T,
 ) -> Option<T> {
     let (Principal::User(user), Some(rights)) = (principal, rights) else {
@@ -87,7 +87,7 @@ fn ask<T>(
         principal: &user.subject,
         permission: permission.as_str(),
         compartment: target.compartment.as_ref().unwrap_or(&rights.root),
-        time,
+        time: asked.now,
         attributes,
     };
     Some(answer(&rights.set, &request))
@@ -99,10 +99,10 @@ pub(crate) fn permits(
     rights: Option<&Rights>,
     permission: Permission,
     target: &Target,
-    time: Timestamp,
+    asked: &Request,
 ) -> bool {
     rule(principal, permission, target).is_some()
-        || ask(principal, rights, permission, target, time, wharfinger_policy::PolicySet::permits)
+        || ask(principal, rights, permission, target, asked, wharfinger_policy::PolicySet::permits)
             == Some(true)
 }
 
@@ -112,9 +112,9 @@ pub(crate) fn decide(
     rights: Option<&Rights>,
     permission: Permission,
     target: &Target,
-    time: Timestamp,
+    asked: &Request,
 ) -> Decision {
-    explain(principal, rights, permission, target, time, |reason| match reason {
+    explain(principal, rights, permission, target, asked, |reason| match reason {
         Reason::Rule(rule) => Decision::Allowed(rule.to_owned()),
         Reason::Policies(decision) => match &decision.outcome {
             Outcome::Allowed(statement) => Decision::Allowed(statement.to_string()),
@@ -135,13 +135,13 @@ pub(crate) fn explain<T>(
     rights: Option<&Rights>,
     permission: Permission,
     target: &Target,
-    time: Timestamp,
+    asked: &Request,
     answer: impl Fn(Reason<'_>) -> T,
 ) -> T {
     if let Some(rule) = rule(principal, permission, target) {
         return answer(Reason::Rule(rule));
     }
-    let decided = ask(principal, rights, permission, target, time, |set, request| {
+    let decided = ask(principal, rights, permission, target, asked, |set, request| {
         answer(Reason::Policies(set.decide(request)))
     });
     decided.unwrap_or_else(|| answer(Reason::NoSay))
