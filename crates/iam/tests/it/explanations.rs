@@ -158,6 +158,13 @@ on_each_engine! {
         let (installation, secret) = installation(store).await;
         let tenancy = &installation.tenancy;
         let dev = target(&installation, "dev", "app").await;
+        let allow = async |name: &str, what: &str| {
+            let statements = Some(vec![format!("Allow group Builders to {what} in tenancy")]);
+            let text = PolicyText { statements, ..PolicyText::default() };
+            policies::create_policy(&installation.local(), &tenancy.root_ocid, name, text).await.unwrap()
+        };
+        // To see the user and the repository is not enough.
+        allow("users", "inspect users").await;
         let alice = installation.iam.login(request(), "acme/alice", &secret).await.unwrap();
         let page = Page::after(10, None).unwrap();
         for ctx in [&alice, &installation.anonymous()] {
@@ -172,6 +179,9 @@ on_each_engine! {
                 assert!(is_refused, "{refused:?}");
             }
         }
+        allow("policies", "inspect policies").await;
+        let alice = installation.iam.login(request(), "acme/alice", &secret).await.unwrap();
+        explanations::list_rights_of_user(&alice, tenancy, "alice", &page).await.unwrap();
         let administrator = installation.administrator().await;
         explanations::explain_decision(&administrator, tenancy, &question("alice", Permission::RepositoryRead, dev.clone()))
             .await
