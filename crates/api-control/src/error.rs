@@ -18,7 +18,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    fn invalid(message: String) -> Failure {
+    pub(crate) fn invalid(message: String) -> Failure {
         Failure { status: StatusCode::BAD_REQUEST, code: "InvalidParameter", message }
     }
 

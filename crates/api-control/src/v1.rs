@@ -1,6 +1,8 @@
-//! `/api/v1/`: users, groups, auth tokens, repositories, tenancies.
+//! `/api/v1/`: users, groups, auth tokens, repositories, tenancies, decisions, rights.
 //!
 //! Only the control socket has a principal here so far; over the network every route answers 401.
+
+mod explanations;
 
 use std::sync::Arc;
 
@@ -47,6 +49,8 @@ pub(crate) fn routes() -> Vec<Entry> {
         ("update_repository", "/api/v1/repositories/{name}", patch(update_repository)),
         ("delete_repository", "/api/v1/repositories/{name}", delete(delete_repository)),
         ("create_tenancy", "/api/v1/tenancies", post(create_tenancy)),
+        ("explain_decision", "/api/v1/decisions", post(explanations::explain_decision)),
+        ("list_rights", "/api/v1/rights", get(explanations::list_rights)),
     ]
 }
 

@@ -7,7 +7,7 @@ use wharfinger_audit::Origin;
 use wharfinger_metastore::{Args, FromRow, Statement, Store};
 use wharfinger_types::{Namespace, Permission, Timestamp};
 
-use crate::decision::{self, Decision};
+use crate::decision::{self, Decision, Reason};
 use crate::rights::Rights;
 use crate::{Cap, Conditions, Error, Iam, Target, Tenancy, tenancies};
 
@@ -164,6 +164,16 @@ impl Ctx {
                 Err(Error::Denied { permission, compartment })
             }
         }
+    }
+
+    /// Decides as [`Ctx::require`] does, and hands what the decision rests on to `answer` instead of the log.
+    pub(crate) fn explain<T>(
+        &self,
+        permission: Permission,
+        target: &Target,
+        answer: impl Fn(Reason<'_>) -> T,
+    ) -> T {
+        decision::explain(&self.principal, self.rights.as_deref(), permission, target, &self.request, answer)
     }
 
     /// Refuses as for a resource that is not there.

@@ -55,6 +55,17 @@ pub(crate) enum Decision {
     },
 }
 
+/// What a decision rests on.
+#[derive(Debug)]
+pub(crate) enum Reason<'a> {
+    /// This rule stands above all policies and allows it.
+    Rule(&'static str),
+    /// The policies of the principal's tenancy.
+    Policies(wharfinger_policy::Decision<'a>),
+    /// No policy has a say: nobody is logged in, or the target is another tenancy's.
+    NoSay,
+}
+
 /// Whether the rule that stands above all policies allows it, or who has to be asked.
 fn rule(principal: &Principal, permission: Permission, target: &Target) -> Option<&'static str> {
     if matches!(principal, Principal::LocalAdministrator) {
@@ -121,20 +132,35 @@ pub(crate) fn decide(
     target: &Target,
     asked: &Request,
 ) -> Decision {
-    if let Some(rule) = rule(principal, permission, target) {
-        return Decision::Allowed(rule.to_owned());
-    }
-    let decided = ask(principal, rights, permission, target, asked, |set, request| {
-        let decision = set.decide(request);
-        match &decision.outcome {
+    explain(principal, rights, permission, target, asked, |reason| match reason {
+        Reason::Rule(rule) => Decision::Allowed(rule.to_owned()),
+        Reason::Policies(decision) => match &decision.outcome {
             Outcome::Allowed(statement) => Decision::Allowed(statement.to_string()),
             Outcome::Denied(_) | Outcome::NotGranted(_) => {
                 Decision::Denied { reason: decision.to_string(), compartment: decision.compartment.clone() }
             }
-        }
-    });
-    decided.unwrap_or_else(|| Decision::Denied {
-        reason: "nobody has rights in another tenancy than its own".to_owned(),
-        compartment: String::new(),
+        },
+        Reason::NoSay => Decision::Denied {
+            reason: "nobody has rights in another tenancy than its own".to_owned(),
+            compartment: String::new(),
+        },
     })
+}
+
+/// Decides, and hands all that the decision rests on to `answer`.
+pub(crate) fn explain<T>(
+    principal: &Principal,
+    rights: Option<&Rights>,
+    permission: Permission,
+    target: &Target,
+    asked: &Request,
+    answer: impl Fn(Reason<'_>) -> T,
+) -> T {
+    if let Some(rule) = rule(principal, permission, target) {
+        return answer(Reason::Rule(rule));
+    }
+    let decided = ask(principal, rights, permission, target, asked, |set, request| {
+        answer(Reason::Policies(set.decide(request)))
+    });
+    decided.unwrap_or_else(|| answer(Reason::NoSay))
 }

@@ -14,6 +14,7 @@ mod conditions;
 mod ctx;
 mod decision;
 mod error;
+pub mod explanations;
 mod fields;
 pub mod groups;
 pub mod home;

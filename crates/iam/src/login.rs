@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
-use wharfinger_metastore::{row, statements};
+use wharfinger_metastore::{Args, row, statements};
 use wharfinger_policy::PrincipalKind;
 use wharfinger_types::ParseOcidError;
 
 use crate::ctx::{Principal, TokenBounds, UserPrincipal};
-use crate::users::DEFAULT_DOMAIN;
-use crate::{Ctx, Error, Iam, LoginFailure, Request, registry_tokens, secret};
+use crate::users::{DEFAULT_DOMAIN, User};
+use crate::{Ctx, Error, Iam, LoginFailure, Request, Tenancy, registry_tokens, secret};
 
 statements! {
     /// A user with its auth tokens, one row a token, or one row with NULLs for a user without.
@@ -72,6 +72,10 @@ impl CredentialRow {
         if !self.is_active {
             return Err(Error::LoginFailed(LoginFailure::Inactive));
         }
+        self.into_principal(credential)
+    }
+
+    fn into_principal(self, credential: String) -> Result<Found, Error> {
         let groups: Vec<GroupRef> =
             serde_json::from_str(self.member_of.as_deref().unwrap_or("[]")).unwrap_or_default();
         let groups = groups.into_iter().map(|group| {
@@ -206,6 +210,17 @@ impl Iam {
     /// A user by one of its credentials.
     pub(crate) async fn credential(&self, ocid: &str) -> Result<Option<CredentialRow>, Error> {
         Ok(self.store().opt(&USER_BY_CREDENTIAL, &[&ocid]).await?)
+    }
+
+    /// The principal that a log-in of the user would give, were it active, and whether it has an auth token
+    /// to log in with.
+    pub(crate) async fn principal_of(&self, tenancy: &Tenancy, user: &User) -> Result<(Found, bool), Error> {
+        let args: Args<'_> = &[&tenancy.namespace, &user.domain, &user.name];
+        let row: Option<CredentialRow> =
+            self.store().all(&CREDENTIALS_BY_USERNAME, args).await?.into_iter().next();
+        let row = row.ok_or_else(|| Error::NotFound { what: "user", name: user.name.clone() })?;
+        let has_auth_token = row.credential.is_some();
+        Ok((row.into_principal(String::new())?, has_auth_token))
     }
 
     async fn password_principal(&self, username: &str, password: &str) -> Result<Found, Error> {

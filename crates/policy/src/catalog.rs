@@ -195,6 +195,11 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     catalog
 });
 
+/// The names of a set's permissions, in the order of the table.
+pub(crate) fn names(set: PermissionSet) -> impl Iterator<Item = &'static str> {
+    permissions().filter(move |name| permission(name).is_some_and(|id| set.contains(id)))
+}
+
 /// The permission of that name, which must be in upper case.
 pub(crate) fn permission(name: &str) -> Option<PermissionId> {
     CATALOG.ids.get(name).copied()
@@ -268,8 +273,7 @@ pub fn resource_types() -> impl Iterator<Item = &'static str> {
 /// The permissions that `Allow … to <verb> <resource>` gives, in the order of the table. `resource` is
 /// a type, a family or `all-resources`, in lower case; a name that is not served gives none.
 pub fn permissions_of(verb: Verb, resource: &str) -> impl Iterator<Item = &'static str> {
-    let set = granted(verb, resource);
-    permissions().filter(move |name| permission(name).is_some_and(|id| set.contains(id)))
+    names(granted(verb, resource))
 }
 
 /// Whether a word is known, and if not what was probably meant.

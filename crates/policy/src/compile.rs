@@ -57,6 +57,7 @@ pub(crate) struct CompiledRule {
     pub(crate) subject_span: Span,
     pub(crate) action_span: Span,
     pub(crate) location_span: Span,
+    pub(crate) condition_span: Option<Span>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -151,6 +152,7 @@ impl PolicySet {
             subject_span: rule.subject.span,
             action_span: rule.action.span,
             location_span: rule.location.span,
+            condition_span: rule.condition.as_ref().map(|condition| condition.span),
         });
         let Some(here) = self.by_compartment.get_mut(statement.location.index()) else {
             return;
@@ -167,6 +169,12 @@ impl PolicySet {
                 }
             }
         }
+    }
+
+    /// No `Deny` reaches the members of the tenancy's `Administrators` group.
+    pub(crate) fn is_exempt(&self, principal: &Principal) -> bool {
+        let administrators = self.administrators.as_ref();
+        administrators.is_some_and(|id| principal.groups.iter().any(|group| group.id == *id))
     }
 
     /// Everybody that statements name and that `principal` is.

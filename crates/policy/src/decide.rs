@@ -104,15 +104,9 @@ impl PolicySet {
 impl<'a> Question<'a> {
     /// The rule that takes the permission, else one that gives it.
     fn decide(&self, visited: &mut usize) -> Option<&'a CompiledRule> {
-        let denied = if self.is_exempt() { None } else { self.first(Effect::Deny, visited) };
+        let is_exempt = self.set.is_exempt(self.context.request.principal);
+        let denied = if is_exempt { None } else { self.first(Effect::Deny, visited) };
         denied.or_else(|| self.first(Effect::Allow, visited))
-    }
-
-    /// No `Deny` reaches the members of the tenancy's `Administrators` group.
-    fn is_exempt(&self) -> bool {
-        let groups = &self.context.request.principal.groups;
-        let administrators = self.set.administrators.as_ref();
-        administrators.is_some_and(|id| groups.iter().any(|group| group.id == *id))
     }
 
     fn first(&self, effect: Effect, visited: &mut usize) -> Option<&'a CompiledRule> {

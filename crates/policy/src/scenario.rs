@@ -309,11 +309,7 @@ fn compartment(tree: &CompartmentTree, path: &str, field: String) -> Result<Ocid
 }
 
 fn time(text: &str, field: String) -> Result<Timestamp, ScenarioError> {
-    let time = text.parse::<jiff::Timestamp>();
     let expected = "a time such as `2026-04-01T15:00:00Z`";
-    time.map(|time| Timestamp(time.as_microsecond())).map_err(|_| ScenarioError::Value {
-        field,
-        expected,
-        found: text.to_owned(),
-    })
+    let time = Timestamp::from_rfc_3339(text);
+    time.ok_or_else(|| ScenarioError::Value { field, expected, found: text.to_owned() })
 }

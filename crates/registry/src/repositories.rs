@@ -124,6 +124,15 @@ pub(crate) async fn find_or_create(ctx: &Ctx, image: &ImageName) -> Result<Repos
     }
 }
 
+/// A repository of the tenancy, for one who may see it.
+pub async fn inspect_repository(
+    ctx: &Ctx,
+    tenancy: &Tenancy,
+    name: &RepositoryName,
+) -> Result<Repository, Error> {
+    lookup(ctx, tenancy, name, Permission::RepositoryInspect).await
+}
+
 async fn lookup(
     ctx: &Ctx,
     tenancy: &Tenancy,

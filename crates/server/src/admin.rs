@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use axum::body::Body;
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
@@ -12,7 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
-use crate::{Output, data_dir, output};
+use crate::{Output, data_dir, explained, output};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -40,6 +40,44 @@ enum Resource {
     /// Tenancies.
     #[command(subcommand)]
     Tenancy(Tenancy),
+    /// Say whether a user may do something, and which statement decides.
+    Explain(Explain),
+    /// List what the policies give a user, or whom they give what on a repository.
+    Rights(Rights),
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("target").required(true).args(["repository", "compartment"]))]
+struct Explain {
+    /// NAME or DOMAIN/NAME.
+    #[arg(long)]
+    user: String,
+    /// The permission, such as `REPOSITORY_READ`.
+    #[arg(long)]
+    permission: String,
+    /// The repository, without the namespace.
+    #[arg(long)]
+    repository: Option<String>,
+    /// The compartment, as names from below the root, such as `dev:team`; the root if empty.
+    #[arg(long, value_name = "PATH")]
+    compartment: Option<String>,
+    /// Decide as at this time, such as `2026-04-01T15:00:00Z`; now if not given.
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// Decide as for a request from this address.
+    #[arg(long, value_name = "ADDRESS")]
+    from: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("of").required(true).args(["user", "repository"]))]
+struct Rights {
+    /// NAME or DOMAIN/NAME.
+    #[arg(long)]
+    user: Option<String>,
+    /// The repository, without the namespace.
+    #[arg(long)]
+    repository: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -132,6 +170,8 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 struct Call {
     method: Method,
     path: String,
+    /// Further parameters of the query; those without a value are left out.
+    query: Vec<(&'static str, Option<String>)>,
     body: Option<Value>,
     is_list: bool,
 }
@@ -139,7 +179,7 @@ struct Call {
 fn call(method: Method, segments: &[&str], body: Option<Value>) -> Call {
     let path: String =
         segments.iter().map(|part| format!("/{}", utf8_percent_encode(part, RESERVED))).collect();
-    Call { method, path: format!("/api/v1{path}"), body, is_list: false }
+    Call { method, path: format!("/api/v1{path}"), query: Vec::new(), body, is_list: false }
 }
 
 fn list(segments: &[&str]) -> Call {
@@ -190,6 +230,21 @@ impl Resource {
             Resource::Tenancy(Tenancy::Create { name, namespace }) => {
                 call(Method::POST, &["tenancies"], Some(json!({ "name": name, "namespace": namespace })))
             }
+            Resource::Explain(Explain { user, permission, repository, compartment, at, from }) => {
+                let question = json!({
+                    "user": user,
+                    "permission": permission,
+                    "repository": repository,
+                    "compartment": compartment,
+                    "at": at,
+                    "from": from,
+                });
+                call(Method::POST, &["decisions"], Some(question))
+            }
+            Resource::Rights(Rights { user, repository }) => {
+                let query = vec![("user", user.clone()), ("repository", repository.clone())];
+                Call { query, ..list(&["rights"]) }
+            }
         }
     }
 }
@@ -203,7 +258,13 @@ pub(crate) fn run(data_dir: &Path, arguments: &Arguments, output: Output) -> any
     let socket = data_dir::control_socket(data_dir);
     let call = arguments.resource.call();
     let value = runtime.block_on(perform(&socket, &call, arguments.tenancy.as_deref()))?;
-    output::print(&value, output);
+    match &arguments.resource {
+        Resource::Explain(asked) if output == Output::Table => {
+            output::say(&explained::decision(&asked.user, &asked.permission, &value));
+        }
+        Resource::Rights(_) if output == Output::Table => output::say(&explained::rights(&value)),
+        _ => output::print(&value, output),
+    }
     Ok(())
 }
 
@@ -212,8 +273,9 @@ async fn perform(socket: &Path, call: &Call, tenancy: Option<&str>) -> anyhow::R
     let mut rows = Vec::new();
     let mut page: Option<String> = None;
     loop {
-        let parameters = [("tenancy", tenancy), ("page", page.as_deref())];
-        let parameters = parameters.iter().filter_map(|(name, value)| {
+        let further = call.query.iter().map(|(name, value)| (*name, value.as_deref()));
+        let parameters = [("tenancy", tenancy), ("page", page.as_deref())].into_iter().chain(further);
+        let parameters = parameters.filter_map(|(name, value)| {
             value.map(|value| format!("{name}={}", utf8_percent_encode(value, RESERVED)))
         });
         let query = parameters.collect::<Vec<_>>().join("&");

@@ -4,6 +4,7 @@
 
 mod admin;
 mod data_dir;
+mod explained;
 mod incoming;
 mod listener;
 mod output;

@@ -51,7 +51,8 @@ fn columns(rows: &[Value]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn cell(value: &Value) -> String {
+/// A value without quotes around a text; nothing for null.
+pub(crate) fn cell(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),

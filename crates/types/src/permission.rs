@@ -97,6 +97,27 @@ permissions! {
     TenancyCreate = "TENANCY_CREATE",
 }
 
+impl Permission {
+    /// The permission that Oracle Cloud calls `name`, in any case of letters.
+    pub fn named(name: &str) -> Option<Permission> {
+        Permission::ALL.iter().copied().find(|permission| permission.as_str().eq_ignore_ascii_case(name))
+    }
+
+    /// Whether it is one on a repository.
+    pub fn is_about_repositories(self) -> bool {
+        use Permission::*;
+        matches!(
+            self,
+            RepositoryInspect
+                | RepositoryRead
+                | RepositoryUpdate
+                | RepositoryCreate
+                | RepositoryDelete
+                | RepositoryManage
+        )
+    }
+}
+
 impl fmt::Display for Permission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

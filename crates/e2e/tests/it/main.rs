@@ -15,6 +15,7 @@ mod conformance;
 mod differential;
 mod docker;
 mod errors;
+mod explanations;
 mod full_disk;
 mod hang_up;
 mod incidents;

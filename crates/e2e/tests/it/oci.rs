@@ -1,12 +1,14 @@
 //! Oracle's own command line and SDK work against the program, and what they never send is refused.
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
+use wharfinger_httpsig::KeyId;
 use wharfinger_testkit::http::text;
 use wharfinger_testkit::program::{EngineKind, Program};
 
@@ -188,7 +190,7 @@ async fn a_user_without_rights_can_not_tell_what_is_there(engine: EngineKind) {
     let tenancy = &admin.tenancy;
     let group = first(&format!("/groups?compartmentId={tenancy}")).await;
     let memberships = format!("/userGroupMemberships?compartmentId={tenancy}&groupId={group}");
-    let KeyId::ApiKey { fingerprint, .. } = &admin.key_id else { panic!() };
+    let KeyId::ApiKey { fingerprint, .. } = &admin.key_id() else { panic!() };
     let office = json!({ "compartmentId": tenancy, "name": "office", "description": "" }).to_string();
     let office = json_of(&admin.send("POST", "/20160918/networkSources", &office).await)["id"].clone();
     let there = [

@@ -4,6 +4,7 @@
 mod administration;
 mod api_keys;
 mod directory;
+mod explanations;
 mod login;
 mod network_sources;
 mod retries;

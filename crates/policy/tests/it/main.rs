@@ -5,6 +5,7 @@ mod catalog;
 mod comparison;
 mod corpus;
 mod generate;
+mod grants;
 mod hostile;
 mod laws;
 mod policies;

@@ -192,7 +192,7 @@ fn an_error_in_one_statement_leaves_the_others() {
     assert!(!allowed("B"));
 }
 
-fn user(groups: Vec<Group>) -> Principal {
+pub(crate) fn user(groups: Vec<Group>) -> Principal {
     let name = "u".to_owned();
     Principal {
         kind: PrincipalKind::User,

@@ -124,6 +124,10 @@ impl Server {
             "public" => (JSON, json!({ "isPublic": true }).to_string().into()),
             "inactive" => (JSON, json!({ "isActive": false }).to_string().into()),
             "token" => (JSON, json!({ "description": "made" }).to_string().into()),
+            "question" => {
+                let question = json!({ "user": "bob", "permission": "REPOSITORY_READ", "repository": "app" });
+                (JSON, question.to_string().into())
+            }
             other => panic!("there is no body called `{other}`"),
         }
     }
