@@ -21,12 +21,14 @@ pub struct Target {
     pub repository: Option<String>,
     /// Whether the resource is public, so that anybody may read it.
     pub is_public: bool,
+    /// Of a policy: `ALLOW`, `DENY` or both, as its statements are. Conditions may look at it.
+    pub policy_types: &'static [&'static str],
 }
 
 impl Target {
     /// The tenancy itself, for what belongs to no smaller resource.
     pub fn tenancy(tenancy_id: i64) -> Target {
-        Target { tenancy_id, compartment: None, repository: None, is_public: false }
+        Target { tenancy_id, compartment: None, repository: None, is_public: false, policy_types: &[] }
     }
 
     /// What it is, for the log.
@@ -79,8 +81,13 @@ fn ask<T>(
     }
     let repository = target.repository.as_deref().unwrap_or_default();
     let values = [repository];
-    let attributes = [Attribute { name: "target.repo.name", values: &values }];
-    let attributes = if target.repository.is_some() { &attributes[..] } else { &[] };
+    let repository = Attribute { name: "target.repo.name", values: &values };
+    let policy = Attribute { name: "target.policy.type", values: target.policy_types };
+    let attributes = match (&target.repository, target.policy_types) {
+        (Some(_), _) => &[repository][..],
+        (None, []) => &[],
+        (None, _) => &[policy],
+    };
     let request = wharfinger_policy::Request {
         principal: &user.subject,
         permission: permission.as_str(),
