@@ -28,8 +28,8 @@ const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1_000;
 
 /// Every operation with its path and handler: router and list of names are both made from it.
-fn routes() -> [(&'static str, &'static str, Routed); 17] {
-    [
+pub(crate) fn routes() -> Vec<Entry> {
+    vec![
         ("list_users", "/api/v1/users", get(list_users)),
         ("create_user", "/api/v1/users", post(create_user)),
         ("update_user_state", "/api/v1/users/{user}", patch(update_user_state)),
@@ -51,20 +51,22 @@ fn routes() -> [(&'static str, &'static str, Routed); 17] {
 }
 
 pub(crate) fn router(iam: Iam) -> Router {
+    mount(routes()).with_state(iam)
+}
+
+/// An operation with its path and handler.
+pub(crate) type Entry = (&'static str, &'static str, Routed);
+
+/// A router of these.
+pub(crate) fn mount(routes: Vec<Entry>) -> Router<Iam> {
     let add = |router: Router<Iam>, (operation, path, route)| router.route(path, named(route, operation));
-    routes().into_iter().fold(Router::new(), add).with_state(iam)
+    routes.into_iter().fold(Router::new(), add)
 }
 
-/// The names of all operations.
-pub(crate) fn operations() -> Vec<&'static str> {
-    routes().into_iter().map(|(operation, ..)| operation).collect()
-}
-
-/// The methods of a route.
-pub(crate) type Routed = axum::routing::MethodRouter<Iam>;
+type Routed = axum::routing::MethodRouter<Iam>;
 
 /// Gives the answers of a route the operation's name, for metric and log.
-pub(crate) fn named(route: Routed, operation: &'static str) -> Routed {
+fn named(route: Routed, operation: &'static str) -> Routed {
     route.layer(middleware::from_fn(move |request: Request, next: Next| async move {
         let mut response = next.run(request).await;
         response.extensions_mut().insert(OperationName(operation));

@@ -136,8 +136,8 @@ pub async fn delete_api_key(
 ) -> Result<(), Error> {
     let further = [Permission::UserApiKeyRemove];
     let user = users::find_owner(ctx, tenancy, user, Permission::UserUpdate, further).await?;
-    // Keys never change, so they have one version.
-    ctx.conditions().check_version(1)?;
+    // Keys never change, so they have one revision.
+    ctx.conditions().check_revision(1)?;
     let origin = ctx.origin();
     let fingerprint = fingerprint.replace('\0', "");
     ctx.store()

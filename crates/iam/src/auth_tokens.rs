@@ -12,18 +12,18 @@ const MAX_PER_USER: i64 = 2;
 
 statements! {
     AUTH_TOKEN_INSERT =
-        "INSERT INTO auth_token (ocid, user_id, description, hash, version, created_at)
+        "INSERT INTO auth_token (ocid, user_id, description, hash, revision, created_at)
          VALUES ($1, $2, $3, $4, 1, $5)";
     AUTH_TOKEN_COUNT = "SELECT COUNT(*) AS n FROM auth_token WHERE user_id = $1";
     AUTH_TOKENS_BY_USER =
-        "SELECT a.ocid, u.ocid AS user_ocid, a.description, a.version, a.created_at
+        "SELECT a.ocid, u.ocid AS user_ocid, a.description, a.revision, a.created_at
          FROM auth_token a JOIN user_account u ON u.id = a.user_id
          WHERE a.user_id = $1 ORDER BY a.created_at, a.ocid";
     AUTH_TOKEN_BY_OCID =
-        "SELECT a.ocid, u.ocid AS user_ocid, a.description, a.version, a.created_at
+        "SELECT a.ocid, u.ocid AS user_ocid, a.description, a.revision, a.created_at
          FROM auth_token a JOIN user_account u ON u.id = a.user_id
          WHERE a.user_id = $1 AND a.ocid = $2";
-    AUTH_TOKEN_SET = "UPDATE auth_token SET description = $1, version = $2 WHERE ocid = $3";
+    AUTH_TOKEN_SET = "UPDATE auth_token SET description = $1, revision = $2 WHERE ocid = $3";
     AUTH_TOKEN_DELETE = "DELETE FROM auth_token WHERE ocid = $1";
     AUTH_TOKEN_DELETE_BY_USER = "DELETE FROM auth_token WHERE user_id = $1";
 }
@@ -38,7 +38,7 @@ row! {
         /// What its owner called it.
         pub description: String,
         /// Counts changes; the entity tag.
-        pub version: i64,
+        pub revision: i64,
         /// Microseconds since the epoch.
         pub created_at: i64,
     }
@@ -73,7 +73,7 @@ pub async fn create_auth_token(
         ocid: secret::new_ocid(ResourceKind::AuthToken)?.to_string(),
         user_ocid: user.ocid.clone(),
         description: description.to_owned(),
-        version: 1,
+        revision: 1,
         created_at: ctx.now().0,
     };
     let (origin, once) = (ctx.origin(), ctx.once());
@@ -132,13 +132,13 @@ pub async fn update_auth_token(
         .write(&UPDATE_AUTH_TOKEN, move |tx| {
             let current: Option<AuthToken> = tx.opt(&AUTH_TOKEN_BY_OCID, &[&user.id, &ocid])?;
             let current = current.ok_or_else(|| not_found(&ocid))?;
-            conditions.check_version(current.version)?;
+            conditions.check_revision(current.revision)?;
             let changed = AuthToken {
                 description: description.clone().unwrap_or(current.description),
-                version: current.version + 1,
+                revision: current.revision + 1,
                 ..current
             };
-            tx.run(&AUTH_TOKEN_SET, &[&changed.description, &changed.version, &ocid])?;
+            tx.run(&AUTH_TOKEN_SET, &[&changed.description, &changed.revision, &ocid])?;
             let subject = Subject::new(&ocid, &changed.description).with("user", user.ocid.as_str());
             wharfinger_audit::record(tx, user.tenancy_id, &origin, &subject)?;
             Ok(changed)
@@ -156,7 +156,7 @@ pub async fn delete_auth_token(ctx: &Ctx, tenancy: &Tenancy, user: &str, ocid: &
         .write(&DELETE_AUTH_TOKEN, move |tx| {
             let current: Option<AuthToken> = tx.opt(&AUTH_TOKEN_BY_OCID, &[&user.id, &ocid])?;
             let current = current.ok_or_else(|| not_found(&ocid))?;
-            conditions.check_version(current.version)?;
+            conditions.check_revision(current.revision)?;
             tx.run(&AUTH_TOKEN_DELETE, &[&ocid])?;
             let subject = Subject::new(&ocid, &current.description).with("user", user.ocid.as_str());
             wharfinger_audit::record(tx, user.tenancy_id, &origin, &subject)?;

@@ -316,7 +316,7 @@ pub async fn update_compartment(
         let remedy = "the tenancy's root can't be renamed";
         return Err(Error::Invalid { field: "name", value: name, remedy });
     }
-    ctx.conditions().check_version(old.revision)?;
+    ctx.conditions().check_revision(old.revision)?;
     let origin = ctx.origin();
     ctx.store()
         .write(&UPDATE_COMPARTMENT, move |tx| {
@@ -348,7 +348,7 @@ pub async fn delete_compartment(ctx: &Ctx, ocid: &str) -> Result<WorkRequest, Er
         let remedy = "the tenancy's root can't be deleted";
         return Err(Error::Invalid { field: "compartmentId", value: old.ocid, remedy });
     }
-    ctx.conditions().check_version(old.revision)?;
+    ctx.conditions().check_revision(old.revision)?;
     let suffix: String = secret::random::<4>()?.iter().map(|byte| format!("{byte:02x}")).collect();
     let name = format!("{}.{suffix}", old.name.get(..91).unwrap_or(&old.name));
     let request = WorkRequest::of_deletion(&old, ctx.now())?;
@@ -381,7 +381,7 @@ pub async fn recover_compartment(ctx: &Ctx, ocid: &str) -> Result<Compartment, E
     if old.deleted_at.is_none() || is_gone(&old, ctx.now().0) {
         return Err(not_found(ocid));
     }
-    ctx.conditions().check_version(old.revision)?;
+    ctx.conditions().check_revision(old.revision)?;
     let origin = ctx.origin();
     ctx.store()
         .write(&RECOVER_COMPARTMENT, move |tx| {

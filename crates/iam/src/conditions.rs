@@ -64,11 +64,11 @@ impl Conditions {
     }
 
     /// Checks that the resource is in the state that the request names, if it names one. Its entity tag is
-    /// its version, with or without quotes.
-    pub(crate) fn check_version(&self, version: i64) -> Result<(), Error> {
+    /// its revision, with or without quotes.
+    pub(crate) fn check_revision(&self, revision: i64) -> Result<(), Error> {
         let Some(expected) = &self.if_match else { return Ok(()) };
         let expected = expected.trim().trim_matches('"');
-        if expected == "*" || expected == version.to_string() {
+        if expected == "*" || expected == revision.to_string() {
             return Ok(());
         }
         Err(Error::NoEtagMatch)

@@ -13,45 +13,45 @@ pub use crate::memberships::{add_user_to_group, remove_user_from_group};
 statements! {
     GROUP_BY_NAME =
         "SELECT g.id, g.ocid, g.tenancy_id, t.ocid AS compartment, d.name AS domain, g.name, g.description,
-                g.is_administrators, g.freeform_tags, g.version, g.created_at
+                g.is_administrators, g.freeform_tags, g.revision, g.created_at
          FROM tenancy t JOIN identity_domain d ON d.tenancy_id = t.id JOIN user_group g ON g.domain_id = d.id
          WHERE t.id = $1 AND d.name = $2 AND g.name = $3";
     GROUP_BY_OCID =
         "SELECT g.id, g.ocid, g.tenancy_id, t.ocid AS compartment, d.name AS domain, g.name, g.description,
-                g.is_administrators, g.freeform_tags, g.version, g.created_at
+                g.is_administrators, g.freeform_tags, g.revision, g.created_at
          FROM user_group g JOIN identity_domain d ON d.id = g.domain_id JOIN tenancy t ON t.id = g.tenancy_id
          WHERE g.tenancy_id = $1 AND g.ocid = $2";
     GROUPS_NAMED =
         "SELECT g.id, g.ocid, g.tenancy_id, t.ocid AS compartment, d.name AS domain, g.name, g.description,
-                g.is_administrators, g.freeform_tags, g.version, g.created_at
+                g.is_administrators, g.freeform_tags, g.revision, g.created_at
          FROM user_group g JOIN identity_domain d ON d.id = g.domain_id JOIN tenancy t ON t.id = g.tenancy_id
          WHERE g.tenancy_id = $1 AND g.name = $2 ORDER BY g.ocid";
     GROUPS_BY_NAME =
         "SELECT g.id, g.ocid, g.tenancy_id, t.ocid AS compartment, d.name AS domain, g.name, g.description,
-                g.is_administrators, g.freeform_tags, g.version, g.created_at
+                g.is_administrators, g.freeform_tags, g.revision, g.created_at
          FROM user_group g JOIN identity_domain d ON d.id = g.domain_id JOIN tenancy t ON t.id = g.tenancy_id
          WHERE g.tenancy_id = $1 AND (g.name, g.ocid) > ($2, $3) ORDER BY g.name, g.ocid LIMIT $4";
     GROUPS_BY_NAME_DESCENDING =
         "SELECT g.id, g.ocid, g.tenancy_id, t.ocid AS compartment, d.name AS domain, g.name, g.description,
-                g.is_administrators, g.freeform_tags, g.version, g.created_at
+                g.is_administrators, g.freeform_tags, g.revision, g.created_at
          FROM user_group g JOIN identity_domain d ON d.id = g.domain_id JOIN tenancy t ON t.id = g.tenancy_id
          WHERE g.tenancy_id = $1 AND (g.name, g.ocid) < ($2, $3) ORDER BY g.name DESC, g.ocid DESC LIMIT $4";
     GROUPS_BY_AGE =
         "SELECT g.id, g.ocid, g.tenancy_id, t.ocid AS compartment, d.name AS domain, g.name, g.description,
-                g.is_administrators, g.freeform_tags, g.version, g.created_at
+                g.is_administrators, g.freeform_tags, g.revision, g.created_at
          FROM user_group g JOIN identity_domain d ON d.id = g.domain_id JOIN tenancy t ON t.id = g.tenancy_id
          WHERE g.tenancy_id = $1 AND (g.created_at, g.ocid) > ($2, $3) ORDER BY g.created_at, g.ocid LIMIT $4";
     GROUPS_BY_AGE_DESCENDING =
         "SELECT g.id, g.ocid, g.tenancy_id, t.ocid AS compartment, d.name AS domain, g.name, g.description,
-                g.is_administrators, g.freeform_tags, g.version, g.created_at
+                g.is_administrators, g.freeform_tags, g.revision, g.created_at
          FROM user_group g JOIN identity_domain d ON d.id = g.domain_id JOIN tenancy t ON t.id = g.tenancy_id
          WHERE g.tenancy_id = $1 AND (g.created_at, g.ocid) < ($2, $3)
          ORDER BY g.created_at DESC, g.ocid DESC LIMIT $4";
     GROUP_INSERT =
         "INSERT INTO user_group (ocid, tenancy_id, domain_id, name, description, is_administrators, freeform_tags,
-                                 version, created_at)
+                                 revision, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8) ON CONFLICT (domain_id, name) DO NOTHING RETURNING id";
-    GROUP_SET = "UPDATE user_group SET description = $1, freeform_tags = $2, version = $3 WHERE id = $4";
+    GROUP_SET = "UPDATE user_group SET description = $1, freeform_tags = $2, revision = $3 WHERE id = $4";
     GROUP_DELETE = "DELETE FROM user_group WHERE id = $1";
 }
 
@@ -85,7 +85,7 @@ row! {
         /// A JSON object of texts.
         pub freeform_tags: String,
         /// Counts changes; the entity tag.
-        pub version: i64,
+        pub revision: i64,
         /// Microseconds since the epoch.
         pub created_at: i64,
     }
@@ -191,7 +191,7 @@ pub async fn create_group<'a>(
         description: group.description.to_owned(),
         is_administrators: false,
         freeform_tags: fields::tags_to_json(&group.freeform_tags)?,
-        version: 1,
+        revision: 1,
         created_at: ctx.now().0,
     };
     let (origin, once) = (ctx.origin(), ctx.once());
@@ -252,7 +252,7 @@ pub async fn update_group(
         .write(&UPDATE_GROUP, move |tx| {
             let current: Option<Group> = tx.opt(&GROUP_BY_OCID, &[&group.tenancy_id, &group.ocid])?;
             let mut current = current.ok_or_else(|| group.gone())?;
-            conditions.check_version(current.version)?;
+            conditions.check_revision(current.revision)?;
             let mut subject = Subject::new(&group.ocid, &group.name);
             if let Some(description) = &changes.description {
                 current.description.clone_from(description);
@@ -262,9 +262,9 @@ pub async fn update_group(
                 current.freeform_tags.clone_from(tags);
                 subject = subject.with("freeformTags", tags.as_str());
             }
-            current.version += 1;
-            let Group { description, freeform_tags, version, id, .. } = &current;
-            tx.run(&GROUP_SET, &[description, freeform_tags, version, id])?;
+            current.revision += 1;
+            let Group { description, freeform_tags, revision, id, .. } = &current;
+            tx.run(&GROUP_SET, &[description, freeform_tags, revision, id])?;
             wharfinger_audit::record(tx, group.tenancy_id, &origin, &subject)?;
             Ok(current)
         })
@@ -282,7 +282,7 @@ pub async fn delete_group(ctx: &Ctx, tenancy: &Tenancy, group: &str) -> Result<G
     ctx.store()
         .write(&DELETE_GROUP, move |tx| {
             let current: Option<Group> = tx.opt(&GROUP_BY_OCID, &[&group.tenancy_id, &group.ocid])?;
-            conditions.check_version(current.ok_or_else(|| group.gone())?.version)?;
+            conditions.check_revision(current.ok_or_else(|| group.gone())?.revision)?;
             match tx.run(&GROUP_DELETE, &[&group.id]) {
                 Err(wharfinger_metastore::Error::ForeignKey { .. }) => {
                     let name = &group.name;

@@ -27,6 +27,7 @@ mod rights;
 mod secret;
 mod signatures;
 pub mod tenancies;
+mod user_changes;
 pub mod users;
 pub mod work_requests;
 
@@ -67,6 +68,7 @@ pub const STATEMENTS: &[&[&Statement]] = &[
     rights::STATEMENTS,
     signatures::STATEMENTS,
     tenancies::STATEMENTS,
+    user_changes::STATEMENTS,
     users::STATEMENTS,
     work_requests::STATEMENTS,
 ];
@@ -83,6 +85,7 @@ pub const OPERATIONS: &[&[&Operation]] = &[
     registry_tokens::OPERATIONS,
     signatures::OPERATIONS,
     tenancies::OPERATIONS,
+    user_changes::OPERATIONS,
     users::OPERATIONS,
 ];
 

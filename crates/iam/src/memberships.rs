@@ -134,8 +134,8 @@ pub async fn remove_user_from_group(
 /// As [`remove_user_from_group`], by the membership's OCID.
 pub async fn remove_membership(ctx: &Ctx, tenancy: &Tenancy, ocid: &str) -> Result<Membership, Error> {
     let membership = find(ctx, tenancy, ocid, Rights::Change).await?;
-    // They never change, so they have one version.
-    ctx.conditions().check_version(1)?;
+    // They never change, so they have one revision.
+    ctx.conditions().check_revision(1)?;
     let (group, user) =
         find_both(ctx, tenancy, &membership.group_ocid, &membership.user_ocid, Rights::Change).await?;
     remove(ctx, membership, group, user).await

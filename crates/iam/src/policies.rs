@@ -240,7 +240,7 @@ pub async fn list_policies(ctx: &Ctx, compartment: &str, listing: &Listing) -> R
 /// Changes a policy, from the next request on.
 pub async fn update_policy(ctx: &Ctx, ocid: &str, text: PolicyText) -> Result<Policy, Error> {
     let old = changeable(find(ctx, ocid, Permission::PolicyUpdate).await?)?;
-    ctx.conditions().check_version(old.revision)?;
+    ctx.conditions().check_revision(old.revision)?;
     let mut policy = Policy { revision: old.revision + 1, ..old };
     if let Some(statements) = text.statements {
         let (at, types) = (&policy.compartment, types(&statements));
@@ -272,7 +272,7 @@ pub async fn update_policy(ctx: &Ctx, ocid: &str, text: PolicyText) -> Result<Po
 /// Deletes a policy. What it gave is gone from the next request on.
 pub async fn delete_policy(ctx: &Ctx, ocid: &str) -> Result<(), Error> {
     let old = changeable(find(ctx, ocid, Permission::PolicyDelete).await?)?;
-    ctx.conditions().check_version(old.revision)?;
+    ctx.conditions().check_revision(old.revision)?;
     let origin = ctx.origin();
     ctx.store()
         .write(&DELETE_POLICY, move |tx| {

@@ -78,8 +78,10 @@ impl Iam {
         let verified = unverified.verify(&public_key).map_err(malformed)?;
         verified.check_body(body).map_err(malformed)?;
         let row = self.credential(&key.ocid).await?.ok_or_else(|| refused(SignatureFailure::UnknownKey))?;
-        let found = row.into_active_principal(key.ocid).map_err(|_| refused(SignatureFailure::Inactive))?;
-        Ok((found, verified))
+        match row.into_active_principal(key.ocid) {
+            Err(Error::LoginFailed(_)) => Err(refused(SignatureFailure::Inactive)),
+            found => Ok((found?, verified)),
+        }
     }
 
     /// Before the request is done: a copy of it that comes later, to whichever replica, is refused.

@@ -1,7 +1,7 @@
 //! Users.
 
 use wharfinger_audit::Subject;
-use wharfinger_metastore::{Operation, operations, row, statements};
+use wharfinger_metastore::{operations, row, statements};
 use wharfinger_types::{Permission, ResourceKind};
 
 use crate::capabilities::Capabilities;
@@ -10,6 +10,8 @@ use crate::listing::{self, LifecycleState, Listable, Listed, Listing, Sorted};
 use crate::{
     Ctx, Error, Principal, Protected, Target, Tenancy, api_keys, auth_tokens, conditions, memberships, secret,
 };
+
+pub use crate::user_changes::{UserChanges, update_user, update_user_capabilities, update_user_state};
 
 /// The domain that every tenancy has.
 pub const DEFAULT_DOMAIN: &str = "Default";
@@ -21,50 +23,46 @@ pub(crate) const ADMINISTRATOR: &str = "admin";
 statements! {
     USER_BY_NAME =
         "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
-                u.is_active, u.capabilities, u.freeform_tags, u.version, u.created_at
+                u.is_active, u.capabilities, u.freeform_tags, u.revision, u.created_at
          FROM tenancy t JOIN identity_domain d ON d.tenancy_id = t.id JOIN user_account u ON u.domain_id = d.id
          WHERE t.id = $1 AND d.name = $2 AND u.name = $3";
     USER_BY_OCID =
         "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
-                u.is_active, u.capabilities, u.freeform_tags, u.version, u.created_at
+                u.is_active, u.capabilities, u.freeform_tags, u.revision, u.created_at
          FROM user_account u JOIN identity_domain d ON d.id = u.domain_id JOIN tenancy t ON t.id = u.tenancy_id
          WHERE u.tenancy_id = $1 AND u.ocid = $2";
     USERS_NAMED =
         "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
-                u.is_active, u.capabilities, u.freeform_tags, u.version, u.created_at
+                u.is_active, u.capabilities, u.freeform_tags, u.revision, u.created_at
          FROM user_account u JOIN identity_domain d ON d.id = u.domain_id JOIN tenancy t ON t.id = u.tenancy_id
          WHERE u.tenancy_id = $1 AND u.name = $2 ORDER BY u.ocid";
     USERS_BY_NAME =
         "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
-                u.is_active, u.capabilities, u.freeform_tags, u.version, u.created_at
+                u.is_active, u.capabilities, u.freeform_tags, u.revision, u.created_at
          FROM user_account u JOIN identity_domain d ON d.id = u.domain_id JOIN tenancy t ON t.id = u.tenancy_id
          WHERE u.tenancy_id = $1 AND (u.name, u.ocid) > ($2, $3) ORDER BY u.name, u.ocid LIMIT $4";
     USERS_BY_NAME_DESCENDING =
         "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
-                u.is_active, u.capabilities, u.freeform_tags, u.version, u.created_at
+                u.is_active, u.capabilities, u.freeform_tags, u.revision, u.created_at
          FROM user_account u JOIN identity_domain d ON d.id = u.domain_id JOIN tenancy t ON t.id = u.tenancy_id
          WHERE u.tenancy_id = $1 AND (u.name, u.ocid) < ($2, $3) ORDER BY u.name DESC, u.ocid DESC LIMIT $4";
     USERS_BY_AGE =
         "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
-                u.is_active, u.capabilities, u.freeform_tags, u.version, u.created_at
+                u.is_active, u.capabilities, u.freeform_tags, u.revision, u.created_at
          FROM user_account u JOIN identity_domain d ON d.id = u.domain_id JOIN tenancy t ON t.id = u.tenancy_id
          WHERE u.tenancy_id = $1 AND (u.created_at, u.ocid) > ($2, $3) ORDER BY u.created_at, u.ocid LIMIT $4";
     USERS_BY_AGE_DESCENDING =
         "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
-                u.is_active, u.capabilities, u.freeform_tags, u.version, u.created_at
+                u.is_active, u.capabilities, u.freeform_tags, u.revision, u.created_at
          FROM user_account u JOIN identity_domain d ON d.id = u.domain_id JOIN tenancy t ON t.id = u.tenancy_id
          WHERE u.tenancy_id = $1 AND (u.created_at, u.ocid) < ($2, $3)
          ORDER BY u.created_at DESC, u.ocid DESC LIMIT $4";
     DOMAIN_BY_NAME = "SELECT id FROM identity_domain WHERE tenancy_id = $1 AND name = $2";
     USER_INSERT =
         "INSERT INTO user_account (ocid, tenancy_id, domain_id, name, description, email, is_active, capabilities,
-                                   freeform_tags, version, created_at)
+                                   freeform_tags, revision, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, TRUE, $7, $8, 1, $9)
          ON CONFLICT (domain_id, name) DO NOTHING RETURNING id";
-    USER_SET =
-        "UPDATE user_account SET description = $1, email = $2, is_active = $3, capabilities = $4, freeform_tags = $5,
-                                 version = $6
-         WHERE id = $7";
     USER_DELETE = "DELETE FROM user_account WHERE id = $1";
 }
 
@@ -97,11 +95,11 @@ row! {
         pub email: Option<String>,
         /// Whether the user may log in.
         pub is_active: bool,
-        capabilities: i64,
+        pub(crate) capabilities: i64,
         /// A JSON object of texts.
         pub freeform_tags: String,
         /// Counts changes; the entity tag.
-        pub version: i64,
+        pub revision: i64,
         /// Microseconds since the epoch.
         pub created_at: i64,
     }
@@ -118,7 +116,7 @@ impl User {
         if self.is_active { LifecycleState::Active } else { LifecycleState::Inactive }
     }
 
-    fn gone(&self) -> Error {
+    pub(crate) fn gone(&self) -> Error {
         Error::NotFound { what: "user", name: self.name.clone() }
     }
 }
@@ -146,9 +144,6 @@ impl Listable for User {
 
 operations! {
     CREATE_USER = create_user { Durable, Serializable, audited };
-    UPDATE_USER = update_user { Durable, Serializable, audited };
-    UPDATE_USER_STATE = update_user_state { Durable, Serializable, audited };
-    UPDATE_USER_CAPABILITIES = update_user_capabilities { Durable, Serializable, audited };
     DELETE_USER = delete_user { Durable, Serializable, audited };
 }
 
@@ -169,17 +164,6 @@ impl<'a, S: AsRef<str> + ?Sized> From<&'a S> for NewUser<'a> {
     fn from(name: &'a S) -> NewUser<'a> {
         NewUser { name: name.as_ref(), ..NewUser::default() }
     }
-}
-
-/// What to change of a user; the rest stays.
-#[derive(Debug, Default)]
-pub struct UserChanges {
-    /// A new description.
-    pub description: Option<String>,
-    /// A new address.
-    pub email: Option<String>,
-    /// New tags in place of all there are.
-    pub freeform_tags: Option<FreeformTags>,
 }
 
 /// Splits `NAME` or `DOMAIN/NAME`, the written form of a user or group.
@@ -266,7 +250,7 @@ pub async fn create_user<'a>(
         is_active: true,
         capabilities: Capabilities::ALL.0,
         freeform_tags: fields::tags_to_json(&user.freeform_tags)?,
-        version: 1,
+        revision: 1,
         created_at: ctx.now().0,
     };
     let (origin, once) = (ctx.origin(), ctx.once());
@@ -313,100 +297,6 @@ pub async fn get_user(ctx: &Ctx, tenancy: &Tenancy, user: &str) -> Result<User, 
     find(ctx, tenancy, user, Permission::UserInspect).await
 }
 
-/// Changes what describes a user.
-pub async fn update_user(
-    ctx: &Ctx,
-    tenancy: &Tenancy,
-    user: &str,
-    changes: UserChanges,
-) -> Result<User, Error> {
-    let user = find(ctx, tenancy, user, Permission::UserUpdate).await?;
-    changes.description.as_deref().map_or(Ok(()), fields::check_description)?;
-    changes.email.as_deref().map_or(Ok(()), fields::check_email)?;
-    let tags = changes.freeform_tags.as_ref().map(fields::tags_to_json).transpose()?;
-    let change = move |user: &mut User, mut subject: Subject| {
-        if let Some(description) = &changes.description {
-            user.description.clone_from(description);
-            subject = subject.with("description", description.as_str());
-        }
-        if let Some(email) = &changes.email {
-            user.email = Some(email.clone());
-            subject = subject.with("email", email.as_str());
-        }
-        if let Some(tags) = &tags {
-            user.freeform_tags.clone_from(tags);
-            subject = subject.with("freeformTags", tags.as_str());
-        }
-        subject
-    };
-    change_user(ctx, &UPDATE_USER, user, change).await
-}
-
-/// Switches a user on or off. An inactive user is refused from its next request on.
-pub async fn update_user_state(
-    ctx: &Ctx,
-    tenancy: &Tenancy,
-    user: &str,
-    is_active: bool,
-) -> Result<User, Error> {
-    let user = find(ctx, tenancy, user, Permission::UserUpdate).await?;
-    if is_active {
-        ctx.require(Permission::UserUnblock, &user.target())?;
-    }
-    let change = move |user: &mut User, subject: Subject| {
-        user.is_active = is_active;
-        subject.with("isActive", is_active)
-    };
-    change_user(ctx, &UPDATE_USER_STATE, user, change).await
-}
-
-/// Switches what a user may use; `change` is handed what is in force.
-pub async fn update_user_capabilities(
-    ctx: &Ctx,
-    tenancy: &Tenancy,
-    user: &str,
-    change: impl Fn(Capabilities) -> Capabilities + Send + 'static,
-) -> Result<User, Error> {
-    let user = find(ctx, tenancy, user, Permission::UserUpdate).await?;
-    let change = move |user: &mut User, subject: Subject| {
-        user.capabilities = change(user.capabilities()).0;
-        subject.with("capabilities", user.capabilities)
-    };
-    change_user(ctx, &UPDATE_USER_CAPABILITIES, user, change).await
-}
-
-async fn change_user(
-    ctx: &Ctx,
-    operation: &'static Operation,
-    user: User,
-    change: impl Fn(&mut User, Subject) -> Subject + Send + 'static,
-) -> Result<User, Error> {
-    let (origin, conditions) = (ctx.origin(), ctx.conditions().clone());
-    ctx.store()
-        .write(operation, move |tx| {
-            let current: Option<User> = tx.opt(&USER_BY_OCID, &[&user.tenancy_id, &user.ocid])?;
-            let mut current = current.ok_or_else(|| user.gone())?;
-            conditions.check_version(current.version)?;
-            let subject = change(&mut current, Subject::new(&user.ocid, &user.name));
-            current.version += 1;
-            tx.run(
-                &USER_SET,
-                &[
-                    &current.description,
-                    &current.email,
-                    &current.is_active,
-                    &current.capabilities,
-                    &current.freeform_tags,
-                    &current.version,
-                    &current.id,
-                ],
-            )?;
-            wharfinger_audit::record(tx, user.tenancy_id, &origin, &subject)?;
-            Ok(current)
-        })
-        .await
-}
-
 /// Deletes a user with its memberships and credentials, but for the last administrator.
 pub async fn delete_user(ctx: &Ctx, tenancy: &Tenancy, user: &str) -> Result<User, Error> {
     let user = find(ctx, tenancy, user, Permission::UserDelete).await?;
@@ -414,7 +304,7 @@ pub async fn delete_user(ctx: &Ctx, tenancy: &Tenancy, user: &str) -> Result<Use
     ctx.store()
         .write(&DELETE_USER, move |tx| {
             let current: Option<User> = tx.opt(&USER_BY_OCID, &[&user.tenancy_id, &user.ocid])?;
-            conditions.check_version(current.ok_or_else(|| user.gone())?.version)?;
+            conditions.check_revision(current.ok_or_else(|| user.gone())?.revision)?;
             memberships::keep_an_administrator(tx, &user)?;
             tx.run(&memberships::MEMBERSHIP_DELETE_BY_USER, &[&user.id])?;
             tx.run(&auth_tokens::AUTH_TOKEN_DELETE_BY_USER, &[&user.id])?;

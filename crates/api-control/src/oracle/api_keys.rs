@@ -10,10 +10,11 @@ use wharfinger_iam::LifecycleState;
 use wharfinger_iam::api_keys::{self, ApiKey};
 
 use super::caller::{Caller, required};
-use super::{Answer, Route, nothing, resource, time};
+use super::{Answer, nothing, resource, time};
+use crate::v1::Entry;
 
-pub(super) fn routes() -> [Route; 3] {
-    [
+pub(super) fn routes() -> Vec<Entry> {
+    vec![
         ("list_api_keys", "/20160918/users/{user}/apiKeys", get(list_api_keys)),
         ("upload_api_key", "/20160918/users/{user}/apiKeys", post(upload_api_key)),
         ("delete_api_key", "/20160918/users/{user}/apiKeys/{fingerprint}", delete(delete_api_key)),

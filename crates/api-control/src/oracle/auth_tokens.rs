@@ -10,11 +10,11 @@ use wharfinger_iam::LifecycleState;
 use wharfinger_iam::auth_tokens::{self, AuthToken};
 
 use super::caller::{Caller, required};
-use super::{Answer, Route, nothing, resource, time};
-use crate::v1::with;
+use super::{Answer, nothing, resource, time};
+use crate::v1::{Entry, with};
 
-pub(super) fn routes() -> [Route; 4] {
-    [
+pub(super) fn routes() -> Vec<Entry> {
+    vec![
         ("list_auth_tokens", "/20160918/users/{user}/authTokens", get(list_auth_tokens)),
         ("create_auth_token", "/20160918/users/{user}/authTokens", post(create_auth_token)),
         ("update_auth_token", "/20160918/users/{user}/authTokens/{token}", put(update_auth_token)),
@@ -45,7 +45,7 @@ async fn create_auth_token(Path(user): Path<String>, caller: Caller) -> Answer {
     let description = required("description", body.description)?;
     let (token, secret) =
         auth_tokens::create_auth_token(&caller.ctx, &caller.tenancy, &user, &description).await?;
-    resource(with(view(&token), "token", secret.reveal()), token.version)
+    resource(with(view(&token), "token", secret.reveal()), token.revision)
 }
 
 async fn list_auth_tokens(Path(user): Path<String>, caller: Caller) -> Answer {
@@ -58,7 +58,7 @@ async fn update_auth_token(Path((user, token)): Path<(String, String)>, caller: 
     let description = body.description.as_deref();
     let token =
         auth_tokens::update_auth_token(&caller.ctx, &caller.tenancy, &user, &token, description).await?;
-    resource(view(&token), token.version)
+    resource(view(&token), token.revision)
 }
 
 async fn delete_auth_token(Path((user, token)): Path<(String, String)>, caller: Caller) -> Answer {

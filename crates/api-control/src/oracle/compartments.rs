@@ -12,12 +12,13 @@ use wharfinger_iam::compartments::{self, Compartment};
 use super::caller::{Caller, required};
 use super::query::Parameters;
 use super::tags::{DefinedTags, refuse_defined_tags, refuse_freeform_tags, with_tags};
-use super::{Answer, Route, page, resource, time};
+use super::{Answer, page, resource, time};
+use crate::v1::Entry;
 
 const WORK_REQUEST: HeaderName = HeaderName::from_static("opc-work-request-id");
 
-pub(super) fn routes() -> [Route; 6] {
-    [
+pub(super) fn routes() -> Vec<Entry> {
+    vec![
         ("list_compartments", "/20160918/compartments", get(list_compartments)),
         ("create_compartment", "/20160918/compartments", post(create_compartment)),
         ("get_compartment", "/20160918/compartments/{compartment}", get(get_compartment)),

@@ -11,10 +11,11 @@ use wharfinger_types::Permission;
 use super::caller::{Caller, required};
 use super::query::Parameters;
 use super::tags::{DefinedTags, refuse_defined_tags, with_tags};
-use super::{Answer, Route, nothing, page, resource, time};
+use super::{Answer, nothing, page, resource, time};
+use crate::v1::Entry;
 
-pub(super) fn routes() -> [Route; 5] {
-    [
+pub(super) fn routes() -> Vec<Entry> {
+    vec![
         ("list_groups", "/20160918/groups", get(list_groups)),
         ("create_group", "/20160918/groups", post(create_group)),
         ("get_group", "/20160918/groups/{group}", get(get_group)),
@@ -40,7 +41,7 @@ fn view(group: &Group) -> Value {
 }
 
 fn answer(group: &Group) -> Answer {
-    resource(view(group), group.version)
+    resource(view(group), group.revision)
 }
 
 #[derive(Deserialize)]

@@ -10,10 +10,11 @@ use wharfinger_types::Permission;
 
 use super::caller::{Caller, required};
 use super::query::Parameters;
-use super::{Answer, Route, nothing, page, resource, time};
+use super::{Answer, nothing, page, resource, time};
+use crate::v1::Entry;
 
-pub(super) fn routes() -> [Route; 4] {
-    [
+pub(super) fn routes() -> Vec<Entry> {
+    vec![
         ("list_user_group_memberships", "/20160918/userGroupMemberships", get(list_memberships)),
         ("add_user_to_group", "/20160918/userGroupMemberships", post(add_user_to_group)),
         ("get_user_group_membership", "/20160918/userGroupMemberships/{membership}", get(get_membership)),

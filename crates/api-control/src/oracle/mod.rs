@@ -28,43 +28,35 @@ use wharfinger_iam::Iam;
 use wharfinger_types::Timestamp;
 
 use crate::error::Failure;
-use crate::v1::{Routed, named, page_of};
+use crate::v1::{self, Entry, page_of};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("opc-request-id");
 
 type Answer = Result<Response, Failure>;
 
-/// An operation with its path and handler.
-type Route = (&'static str, &'static str, Routed);
-
-/// Every operation: router and list of names are both made from it.
-fn routes() -> impl Iterator<Item = Route> {
-    std::iter::empty()
-        .chain(users::routes())
-        .chain(groups::routes())
-        .chain(memberships::routes())
-        .chain(auth_tokens::routes())
-        .chain(api_keys::routes())
-        .chain(tenancies::routes())
-        .chain(compartments::routes())
-        .chain(policies::routes())
-        .chain(work_requests::routes())
-}
-
 /// The routes, and the answer to every path that nobody serves.
 pub(crate) fn router(iam: Iam) -> Router {
-    let add = |router: Router<Iam>, (operation, path, route)| router.route(path, named(route, operation));
-    routes()
-        .fold(Router::new(), add)
+    v1::mount(routes())
         .method_not_allowed_fallback(async || Failure::method_not_allowed())
         .fallback(async || Failure::no_such_path())
         .layer(middleware::from_fn(name_request))
         .with_state(iam)
 }
 
-/// The names of all operations.
-pub(crate) fn operations() -> Vec<&'static str> {
-    routes().map(|(operation, ..)| operation).collect()
+/// Every operation with its path and handler.
+pub(crate) fn routes() -> Vec<Entry> {
+    let resources = [
+        users::routes(),
+        groups::routes(),
+        memberships::routes(),
+        auth_tokens::routes(),
+        api_keys::routes(),
+        tenancies::routes(),
+        compartments::routes(),
+        policies::routes(),
+        work_requests::routes(),
+    ];
+    resources.into_iter().flatten().collect()
 }
 
 /// Gives every answer an id: the client's own if it has the form of one, else ours.
@@ -94,9 +86,9 @@ fn is_request_id(id: &[u8]) -> bool {
 }
 
 /// A resource with its entity tag.
-fn resource(view: Value, version: i64) -> Answer {
+fn resource(view: Value, revision: i64) -> Answer {
     let mut response = Json(view).into_response();
-    response.headers_mut().insert(header::ETAG, HeaderValue::from(version));
+    response.headers_mut().insert(header::ETAG, HeaderValue::from(revision));
     Ok(response)
 }
 

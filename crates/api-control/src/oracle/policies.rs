@@ -10,10 +10,11 @@ use wharfinger_iam::{FreeformTags, LifecycleState};
 use super::caller::{Caller, required};
 use super::query::Parameters;
 use super::tags::{DefinedTags, refuse_defined_tags, refuse_freeform_tags, with_tags};
-use super::{Answer, Route, nothing, page, resource, time};
+use super::{Answer, nothing, page, resource, time};
+use crate::v1::Entry;
 
-pub(super) fn routes() -> [Route; 5] {
-    [
+pub(super) fn routes() -> Vec<Entry> {
+    vec![
         ("list_policies", "/20160918/policies", get(list_policies)),
         ("create_policy", "/20160918/policies", post(create_policy)),
         ("get_policy", "/20160918/policies/{policy}", get(get_policy)),

@@ -8,14 +8,15 @@ use serde_json::{Value, json};
 use wharfinger_iam::{Tenancy, home};
 use wharfinger_types::Permission;
 
+use super::Answer;
 use super::caller::Caller;
 use super::query::Parameters;
 use super::tags::with_tags;
-use super::{Answer, Route};
 use crate::error::Failure;
+use crate::v1::Entry;
 
-pub(super) fn routes() -> [Route; 6] {
-    [
+pub(super) fn routes() -> Vec<Entry> {
+    vec![
         ("get_tenancy", "/20160918/tenancies/{tenancy}", get(get_tenancy)),
         (
             "list_region_subscriptions",

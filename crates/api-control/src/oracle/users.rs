@@ -13,10 +13,11 @@ use wharfinger_types::Permission;
 use super::caller::{Caller, required};
 use super::query::Parameters;
 use super::tags::{DefinedTags, refuse_defined_tags, with_tags};
-use super::{Answer, Route, nothing, page, resource, time};
+use super::{Answer, nothing, page, resource, time};
+use crate::v1::Entry;
 
-pub(super) fn routes() -> [Route; 7] {
-    [
+pub(super) fn routes() -> Vec<Entry> {
+    vec![
         ("list_users", "/20160918/users", get(list_users)),
         ("create_user", "/20160918/users", post(create_user)),
         ("get_user", "/20160918/users/{user}", get(get_user)),
@@ -68,7 +69,7 @@ fn view(user: &User) -> Value {
 }
 
 fn answer(user: &User) -> Answer {
-    resource(view(user), user.version)
+    resource(view(user), user.revision)
 }
 
 #[derive(Deserialize)]

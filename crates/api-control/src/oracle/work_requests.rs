@@ -9,10 +9,11 @@ use wharfinger_iam::work_requests::{self, WorkRequest};
 
 use super::caller::{Caller, required};
 use super::query::Parameters;
-use super::{Answer, Route, page, time};
+use super::{Answer, page, time};
+use crate::v1::Entry;
 
-pub(super) fn routes() -> [Route; 2] {
-    [
+pub(super) fn routes() -> Vec<Entry> {
+    vec![
         ("list_work_requests", "/20160918/workRequests", get(list_work_requests)),
         ("get_work_request", "/20160918/workRequests/{request}", get(get_work_request)),
     ]

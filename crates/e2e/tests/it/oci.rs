@@ -1,18 +1,20 @@
 //! Oracle's own command line and SDK work against the program, and what they never send is refused.
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
-use serde_json::json;
-use wharfinger_testkit::http::text;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use serde_json::{Value, json};
+use wharfinger_httpsig::{KeyId, PrivateKey, Request, sign};
+use wharfinger_testkit::http::{Client, text};
 use wharfinger_testkit::program::{EngineKind, Program};
 
 use crate::answers::json_of;
 use crate::signatures::oracle;
-use crate::signer::Signer;
 
 const LAYER: Bytes = Bytes::from_static(b"a layer pushed with a token for a signature");
 
@@ -31,6 +33,91 @@ async fn oracles_clients_work(engine: EngineKind) {
     let token = printed.lines().last().unwrap();
     let revoked = program.anonymous().bearer(token).get("/v2/").await.unwrap();
     assert_eq!(revoked.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[test]
+fn the_command_that_the_first_start_prints_works() {
+    let program = Program::start(EngineKind::Sqlite);
+    let data_dir = program.data_dir();
+    let printed = fs::read_to_string(data_dir.parent().unwrap().join("stdout.log")).unwrap();
+    let line = printed.lines().find_map(|line| line.trim().strip_prefix("oci ")).unwrap();
+    let output = oracle("oci", &data_dir).arg("--no-retry").args(line.split(' ')).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let users: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(users["data"][0]["name"], "admin");
+}
+
+/// A user with its signing key.
+struct Signer {
+    client: Client,
+    address: String,
+    tenancy: String,
+    user: String,
+    key: PrivateKey,
+    key_id: KeyId,
+}
+
+impl Signer {
+    /// The program's first administrator.
+    fn administrator(program: &Program) -> Signer {
+        let bootstrap = fs::read(program.data_dir().join("bootstrap.json")).unwrap();
+        let bootstrap: Value = serde_json::from_slice(&bootstrap).unwrap();
+        let field = |name: &str| bootstrap[name].as_str().unwrap().to_owned();
+        let pem = fs::read_to_string(field("key_file")).unwrap();
+        assert!(pem.ends_with("\nOCI_API_KEY\n"));
+        let (tenancy, user) = (field("tenancy_id"), field("user_id"));
+        let fingerprint = field("fingerprint").parse().unwrap();
+        Signer {
+            client: program.anonymous(),
+            address: program.address().to_string(),
+            key: PrivateKey::from_pem(&pem).unwrap(),
+            key_id: KeyId::ApiKey { tenancy: tenancy.clone(), user: user.clone(), fingerprint },
+            tenancy,
+            user,
+        }
+    }
+
+    /// Makes a user without any right.
+    async fn add(&self, name: &str) -> Signer {
+        let create = json!({ "compartmentId": self.tenancy, "name": name, "description": "" });
+        let created = self.send("POST", "/20160918/users", &create.to_string()).await;
+        let user = json_of(&created)["id"].as_str().unwrap().to_owned();
+        let key = PrivateKey::generate().unwrap();
+        let upload = json!({ "key": key.public_key().to_pem().unwrap() });
+        let keys = format!("/20160918/users/{user}/apiKeys");
+        assert_eq!(self.send("POST", &keys, &upload.to_string()).await.status(), StatusCode::OK);
+        let fingerprint = key.public_key().fingerprint();
+        let key_id = KeyId::ApiKey { tenancy: self.tenancy.clone(), user: user.clone(), fingerprint };
+        let (client, address, tenancy) = (self.client.clone(), self.address.clone(), self.tenancy.clone());
+        Signer { client, address, tenancy, user, key, key_id }
+    }
+
+    /// The headers of a request signed `seconds` from now, so that no two signatures are alike.
+    fn signed(&self, method: &str, target: &str, body: &str, seconds: i64) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert("host", HeaderValue::from_str(&self.address).unwrap());
+        let method: Method = method.parse().unwrap();
+        let request = Request { method: &method, target, headers: &headers };
+        let now = i64::try_from(UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap() + seconds;
+        sign(&request, body.as_bytes(), &self.key_id, &self.key, now).unwrap()
+    }
+
+    async fn send_with(
+        &self,
+        method: &str,
+        target: &str,
+        body: &str,
+        headers: &HeaderMap,
+        further: &[(&str, &str)],
+    ) -> Response<Bytes> {
+        let signed = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap()));
+        let headers: Vec<(&str, &str)> = signed.chain(further.iter().copied()).collect();
+        self.client.send(method, target, &headers, body.to_owned()).await.unwrap()
+    }
+
+    async fn send(&self, method: &str, target: &str, body: &str) -> Response<Bytes> {
+        self.send_with(method, target, body, &self.signed(method, target, body, 0), &[]).await
+    }
 }
 
 fn is(answer: &Response<Bytes>, status: StatusCode, code: &str) {
@@ -121,8 +208,102 @@ async fn a_signature_gets_a_registry_token_and_the_socket_needs_none(engine: Eng
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("BEGIN PUBLIC KEY"), "{answer}");
 }
 
+/// `METHOD path body`; in braces what is there, or a name of nothing.
+const REQUESTS: &str = r#"
+GET /users?compartmentId={tenancy}
+POST /users {"compartmentId":"{tenancy}","name":"made","description":""}
+GET /users/{user}
+PUT /users/{user} {"description":"changed"}
+PUT /users/{user}/state {"blocked":true}
+PUT /users/{user}/capabilities {"canUseApiKeys":false}
+DELETE /users/{user}
+GET /users/{user}/authTokens
+POST /users/{user}/authTokens {"description":"made"}
+PUT /users/{user}/authTokens/{token} {"description":"changed"}
+DELETE /users/{user}/authTokens/{token}
+GET /users/{user}/apiKeys
+POST /users/{user}/apiKeys {"key":"made"}
+DELETE /users/{user}/apiKeys/{fingerprint}
+GET /groups?compartmentId={tenancy}
+POST /groups {"compartmentId":"{tenancy}","name":"made","description":""}
+GET /groups/{group}
+PUT /groups/{group} {"description":"changed"}
+DELETE /groups/{group}
+GET /userGroupMemberships?compartmentId={tenancy}&groupId={group}
+GET /userGroupMemberships?compartmentId={tenancy}&userId={user}
+POST /userGroupMemberships {"userId":"{user}","groupId":"{group}"}
+GET /userGroupMemberships/{membership}
+DELETE /userGroupMemberships/{membership}
+GET /tenancies/{tenancy}
+GET /tenancies/{tenancy}/regionSubscriptions
+GET /availabilityDomains?compartmentId={tenancy}
+GET /compartments/{tenancy}
+POST /compartments {"compartmentId":"{tenancy}","name":"made","description":""}
+PUT /compartments/{tenancy} {"description":"changed"}
+DELETE /compartments/{tenancy}
+GET /policies/{policy}
+POST /policies {"compartmentId":"{tenancy}","name":"made","description":"","statements":["Allow group a to inspect users in tenancy"]}
+PUT /policies/{policy} {"description":"changed"}
+DELETE /policies/{policy}
+"#;
+
+async fn a_user_without_rights_can_not_tell_what_is_there(engine: EngineKind) {
+    let program = Program::start(engine);
+    let admin = Signer::administrator(&program);
+    let powerless = admin.add("powerless").await;
+    let first = async |target: &str| {
+        let listed = admin.send("GET", &format!("/20160918{target}"), "").await;
+        json_of(&listed)[0]["id"].as_str().unwrap_or_default().to_owned()
+    };
+    let tenancy = &admin.tenancy;
+    let group = first(&format!("/groups?compartmentId={tenancy}")).await;
+    let memberships = format!("/userGroupMemberships?compartmentId={tenancy}&groupId={group}");
+    let KeyId::ApiKey { fingerprint, .. } = &admin.key_id else { panic!() };
+    let there = [
+        ("tenancy", tenancy.clone()),
+        ("membership", first(&memberships).await),
+        ("token", first(&format!("/users/{}/authTokens", admin.user)).await),
+        ("policy", first(&format!("/policies?compartmentId={tenancy}")).await),
+        ("fingerprint", fingerprint.to_string()),
+        ("user", admin.user.clone()),
+        ("group", group),
+    ];
+    let fill = |text: &str, is_there: bool| {
+        there.iter().fold(text.to_owned(), |text, (name, id)| {
+            assert!(!id.is_empty(), "there is no {name}");
+            let nothing = format!("ocid1.{name}.oc1..none");
+            text.replace(&format!("{{{name}}}"), if is_there { id } else { &nothing })
+        })
+    };
+    let records = async || {
+        let listed = [
+            admin.send("GET", &format!("/20160918/users?compartmentId={tenancy}"), "").await,
+            admin.send("GET", &format!("/20160918/groups?compartmentId={tenancy}"), "").await,
+            admin.send("GET", &format!("/20160918{memberships}"), "").await,
+            admin.send("GET", &format!("/20160918/policies?compartmentId={tenancy}"), "").await,
+        ];
+        listed.map(|answer| json_of(&answer))
+    };
+    let before = records().await;
+    for line in REQUESTS.lines().filter(|line| !line.is_empty()) {
+        let mut words = line.splitn(3, ' ');
+        let (method, path) = (words.next().unwrap(), words.next().unwrap());
+        let body = words.next().unwrap_or_default();
+        let mut seen = Vec::new();
+        for is_there in [true, false] {
+            let target = format!("/20160918{}", fill(path, is_there));
+            let answer = powerless.send(method, &target, &fill(body, is_there)).await;
+            is(&answer, StatusCode::NOT_FOUND, "NotAuthorizedOrNotFound");
+            seen.push(json_of(&answer));
+        }
+        assert_eq!(seen[0], seen[1], "{line}");
+    }
+    assert_eq!(records().await, before);
+}
+
 wharfinger_e2e::on_each_engine! {
     oracles_clients_work
+    a_user_without_rights_can_not_tell_what_is_there
     requests_that_clients_never_send_are_refused
     a_signature_gets_a_registry_token_and_the_socket_needs_none
 }

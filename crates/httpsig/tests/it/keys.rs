@@ -21,6 +21,20 @@ fn a_key_may_stand_in_other_text_and_have_any_line_ends() {
 }
 
 #[test]
+fn a_new_key_is_read_from_its_own_pem() {
+    let key = PrivateKey::generate().unwrap();
+    let fingerprint = key.public_key().fingerprint();
+    let public = key.public_key().to_pem().unwrap();
+    assert_eq!(PublicKey::from_pem(&public).unwrap().fingerprint(), fingerprint);
+    assert!(public.lines().all(|line| line.len() <= 64));
+    let again = PrivateKey::from_pem(&key.to_pem().unwrap()).unwrap();
+    assert_eq!(again.public_key().fingerprint(), fingerprint);
+    assert_ne!(PrivateKey::generate().unwrap().public_key().fingerprint(), fingerprint);
+    // What openssl wrote, we write.
+    assert_eq!(public_key().to_pem().unwrap(), TEST_KEY_PUBLIC);
+}
+
+#[test]
 fn unfit_keys_are_refused() {
     let short = include_str!("../vectors/short.pub.pem");
     let elliptic = include_str!("../vectors/ec.pub.pem");

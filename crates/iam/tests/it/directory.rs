@@ -70,7 +70,7 @@ on_each_engine! {
         let (local, tenancy) = (installation.local(), &installation.tenancy);
         let new = NewUser { name: "alice", description: "first", email: Some("a@b"), ..NewUser::default() };
         let user = users::create_user(&local, tenancy, new).await.unwrap();
-        assert_eq!(user.version, 1);
+        assert_eq!(user.revision, 1);
         let changes = || UserChanges {
             freeform_tags: Some([("team".to_owned(), "a".to_owned())].into()),
             ..UserChanges::default()
@@ -82,7 +82,7 @@ on_each_engine! {
             assert!(passes || matches!(outcome, Err(Error::NoEtagMatch)));
         }
         let user = users::get_user(&local, tenancy, "alice").await.unwrap();
-        assert_eq!((user.version, user.description.as_str(), user.email.as_deref()), (4, "first", Some("a@b")));
+        assert_eq!((user.revision, user.description.as_str(), user.email.as_deref()), (4, "first", Some("a@b")));
         assert_eq!(user.freeform_tags, r#"{"team":"a"}"#);
         let refused = users::delete_user(&local.clone().under(if_match("3")), tenancy, "alice").await;
         assert!(matches!(refused, Err(Error::NoEtagMatch)));
@@ -103,7 +103,7 @@ on_each_engine! {
         let group = groups::create_group(&local, tenancy, "Builders").await.unwrap();
         let changes = GroupChanges { description: Some("they build".to_owned()), ..GroupChanges::default() };
         let group = groups::update_group(&local, tenancy, &group.ocid, changes).await.unwrap();
-        assert_eq!((group.version, group.description.as_str()), (2, "they build"));
+        assert_eq!((group.revision, group.description.as_str()), (2, "they build"));
         let added = groups::add_user_to_group(&local, tenancy, "Builders", "alice").await.unwrap();
         let again = groups::add_user_to_group(&local, tenancy, &group.ocid, "alice").await.unwrap();
         assert_eq!(added.ocid, again.ocid);

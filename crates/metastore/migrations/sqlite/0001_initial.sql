@@ -72,7 +72,7 @@ CREATE TABLE identity_domain (
 ) STRICT;
 
 -- Capabilities are a sum of the bits in iam/src/capabilities.rs; freeform tags a JSON object of texts. The
--- version counts changes: it is the entity tag.
+-- revision counts changes, for if-match.
 CREATE TABLE user_account (
     id INTEGER PRIMARY KEY,
     ocid TEXT NOT NULL UNIQUE,
@@ -84,7 +84,7 @@ CREATE TABLE user_account (
     is_active INTEGER NOT NULL,
     capabilities INTEGER NOT NULL,
     freeform_tags TEXT NOT NULL,
-    version INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     UNIQUE (domain_id, name)
 ) STRICT;
@@ -100,7 +100,7 @@ CREATE TABLE user_group (
     description TEXT NOT NULL,
     is_administrators INTEGER NOT NULL,
     freeform_tags TEXT NOT NULL,
-    version INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     UNIQUE (domain_id, name)
 ) STRICT;
@@ -124,7 +124,7 @@ CREATE TABLE auth_token (
     user_id INTEGER NOT NULL REFERENCES user_account (id) ON DELETE RESTRICT,
     description TEXT NOT NULL,
     hash BLOB NOT NULL,
-    version INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
     created_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX auth_token_by_user ON auth_token (user_id);
