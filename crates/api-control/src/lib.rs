@@ -17,7 +17,7 @@ pub fn router(iam: Iam) -> Router {
 /// The names of all operations, for tests that try each of them. Some of `/api/v1/` bear the name of their
 /// like in Oracle Cloud's API.
 pub fn operations() -> Vec<&'static str> {
-    v1::routes().into_iter().chain(oracle::routes()).map(|(operation, ..)| operation).collect()
+    v1::routes().into_iter().map(|(operation, ..)| operation).collect()
 }
 
 /// The names of those that Oracle Cloud's clients know.

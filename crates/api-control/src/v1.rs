@@ -51,6 +51,8 @@ pub(crate) fn routes() -> Vec<Entry> {
         ("create_tenancy", "/api/v1/tenancies", post(create_tenancy)),
         ("explain_decision", "/api/v1/decisions", post(explanations::explain_decision)),
         ("list_rights", "/api/v1/rights", get(explanations::list_rights)),
+        ("update_tenancy", "/api/v1/tenancies/{name}", patch(update_tenancy)),
+        ("create_domain", "/api/v1/domains", post(create_domain)),
     ]
 }
 
@@ -363,4 +365,32 @@ async fn create_tenancy(caller: Caller, body: Body<CreateTenancyBody>) -> Answer
     // Texts always serialise.
     let view = serde_json::to_value(&founding).unwrap_or_default();
     Ok(Json(with(view, "private_key", founding.private_key.reveal())))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct UpdateTenancyBody {
+    deny_policies: bool,
+}
+
+async fn update_tenancy(caller: Caller, Path(name): Path<String>, body: Body<UpdateTenancyBody>) -> Answer {
+    let Json(body) = body?;
+    if !body.deny_policies {
+        let remedy = "deny statements are switched on for good: use `true`";
+        return Err(IamError::Invalid { field: "denyPolicies", value: "false".to_owned(), remedy }.into());
+    }
+    let tenancy = tenancies::update_tenancy(&caller.ctx, &name).await?;
+    Ok(Json(json!({
+        "id": tenancy.ocid,
+        "name": tenancy.name,
+        "namespace": tenancy.namespace,
+        "region": tenancy.region,
+        "denyPolicies": true,
+    })))
+}
+
+async fn create_domain(caller: Caller, body: Body<NameBody>) -> Answer {
+    let Json(body) = body?;
+    let domain = tenancies::create_domain(&caller.ctx, &caller.tenancy, &body.name).await?;
+    Ok(Json(json!({ "id": domain.ocid, "name": domain.name, "timeCreated": time(domain.created_at) })))
 }

@@ -151,11 +151,34 @@ impl Ctx {
         repository: &str,
         permissions: &[Permission],
     ) -> Result<Compartment, Error> {
-        let first = permissions.first().copied().unwrap_or(Permission::RepositoryInspect);
+        let with = Target { repository: Some(repository.to_owned()), ..Target::tenancy(0) };
+        self.compartment_for(ocid, with, permissions).await
+    }
+
+    /// As [`Ctx::compartment_for_repository`], for a policy with statements of those types.
+    pub(crate) async fn compartment_for_policy(
+        &self,
+        ocid: &str,
+        policy_types: &'static [&'static str],
+        permission: Permission,
+    ) -> Result<Compartment, Error> {
+        let ocid: Ocid = ocid.parse().map_err(|_| self.refuse(permission))?;
+        self.compartment_for(ocid.as_str(), Target { policy_types, ..Target::tenancy(0) }, &[permission])
+            .await
+    }
+
+    async fn compartment_for(
+        &self,
+        ocid: &str,
+        with: Target,
+        permissions: &[Permission],
+    ) -> Result<Compartment, Error> {
+        let first = permissions.first().copied().unwrap_or(Permission::CompartmentInspect);
         let found: Option<Compartment> = self.store().opt(&COMPARTMENT_BY_OCID, &[&ocid]).await?;
         let found = found.filter(|compartment| compartment.deleted_at.is_none());
         let compartment = found.ok_or_else(|| self.refuse(first))?;
-        let target = Target { repository: Some(repository.to_owned()), ..compartment.target() };
+        let Target { tenancy_id, compartment: id, .. } = compartment.target();
+        let target = Target { tenancy_id, compartment: id, ..with };
         for permission in permissions {
             self.require(*permission, &target)?;
         }

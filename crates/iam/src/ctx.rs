@@ -176,6 +176,21 @@ impl Ctx {
         decision::explain(&self.principal, self.rights.as_deref(), permission, target, &self.request, answer)
     }
 
+    /// Checks that the principal is a member of the tenancy's Administrators, or the local administrator: what
+    /// no policy can give anybody.
+    pub(crate) fn require_administrator(&self, permission: Permission, tenancy_id: i64) -> Result<(), Error> {
+        let is_administrator = match (&self.principal, self.rights.as_deref()) {
+            (Principal::LocalAdministrator, _) => true,
+            (Principal::User(user), Some(rights)) if user.tenancy_id == tenancy_id => {
+                let administrators = rights.options.administrators.as_ref();
+                user.subject.groups.iter().any(|group| Some(&group.id) == administrators)
+            }
+            _ => false,
+        };
+        self.require(permission, &Target::tenancy(tenancy_id))?;
+        if is_administrator { Ok(()) } else { Err(self.refuse(permission)) }
+    }
+
     /// Refuses as for a resource that is not there.
     pub fn refuse(&self, permission: Permission) -> Error {
         tracing::info!(
@@ -290,7 +305,7 @@ fn inspect(permission: Permission) -> Permission {
         UserInspect | UserRead | UserCreate | UserUpdate | UserDelete | UserUnblock | UserAuthTokenSet
         | UserAuthTokenReset | UserAuthTokenRemove | UserApiKeyAdd | UserApiKeyRemove => UserInspect,
         GroupInspect | GroupCreate | GroupUpdate | GroupDelete => GroupInspect,
-        TenancyInspect | TenancyCreate => TenancyInspect,
+        TenancyInspect | TenancyUpdate | TenancyCreate => TenancyInspect,
         NamespaceRead => NamespaceRead,
     }
 }

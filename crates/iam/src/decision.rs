@@ -23,12 +23,14 @@ pub struct Target {
     pub repository: Option<String>,
     /// Whether the resource is public, so that anybody may read it.
     pub is_public: bool,
+    /// Of a policy: `ALLOW`, `DENY` or both, as its statements are. Conditions may look at it.
+    pub policy_types: &'static [&'static str],
 }
 
 impl Target {
     /// The tenancy itself, for what belongs to no smaller resource.
     pub fn tenancy(tenancy_id: i64) -> Target {
-        Target { tenancy_id, compartment: None, repository: None, is_public: false }
+        Target { tenancy_id, compartment: None, repository: None, is_public: false, policy_types: &[] }
     }
 
     /// What it is, for the log.
@@ -100,6 +102,9 @@ fn ask<T>(
         if let Some(value) = value {
             attributes.push(Attribute { name, values: slice::from_ref(value) });
         }
+    }
+    if !target.policy_types.is_empty() {
+        attributes.push(Attribute { name: "target.policy.type", values: target.policy_types });
     }
     let request = wharfinger_policy::Request {
         principal: &user.subject,

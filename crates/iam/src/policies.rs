@@ -2,13 +2,16 @@
 
 use wharfinger_audit::Subject;
 use wharfinger_metastore::{operations, row, statements};
-use wharfinger_policy::{MAX_STATEMENT, Policy as Statements, check_policy};
-use wharfinger_types::{Permission, ResourceKind};
+use wharfinger_policy::{
+    Effect, MAX_STATEMENT, Policy as Statements, Statement, check_policy, parse_statement,
+};
+use wharfinger_types::{Ocid, Permission, ResourceKind};
 
 use crate::compartments::{self, Compartment};
 use crate::listing::{self, Listable};
 use crate::{
-    Ctx, Error, LifecycleState, Listed, Listing, Protected, Target, conditions, fields, rights, secret,
+    Ctx, Error, LifecycleState, Listed, Listing, Protected, Target, Tenancy, conditions, fields, rights,
+    secret,
 };
 
 statements! {
@@ -66,7 +69,11 @@ impl Policy {
 
 impl Protected for Policy {
     fn target(&self) -> Target {
-        Target { compartment: self.compartment.parse().ok(), ..Target::tenancy(self.tenancy_id) }
+        Target {
+            compartment: self.compartment.parse().ok(),
+            policy_types: types(&self.statements()),
+            ..Target::tenancy(self.tenancy_id)
+        }
     }
 }
 
@@ -112,10 +119,11 @@ pub async fn create_policy(
     name: &str,
     text: PolicyText,
 ) -> Result<Policy, Error> {
-    let compartment = ctx.compartment(compartment, Permission::PolicyCreate).await?;
+    let statements = text.statements.unwrap_or_default();
+    let types = types(&statements);
+    let compartment = ctx.compartment_for_policy(compartment, types, Permission::PolicyCreate).await?;
     compartments::check_name("name", name)?;
     let ocid = secret::new_ocid(ResourceKind::Policy)?.to_string();
-    let statements = text.statements.unwrap_or_default();
     check(ctx, &compartment, &ocid, name, &statements).await?;
     let policy = Policy {
         id: 0,
@@ -194,6 +202,24 @@ pub(crate) fn tenant_admin_policy(ocid: String, tenancy_id: i64, root: String, c
     }
 }
 
+/// The policy that comes with deny statements: who may write more of them. Its name is none that anybody can
+/// give.
+pub(crate) fn deny_guard_policy(
+    ocid: String,
+    tenancy: &Tenancy,
+    enabled_by: &Ocid,
+    created_at: i64,
+) -> Policy {
+    let statement = wharfinger_policy::deny_guard_statement(enabled_by);
+    Policy {
+        name: "Deny Policy Guard".to_owned(),
+        description: "Says who may write deny statements.".to_owned(),
+        statements: serde_json::to_string(&[statement]).unwrap_or_default(),
+        is_default: false,
+        ..tenant_admin_policy(ocid, tenancy.id, tenancy.root_ocid.clone(), created_at)
+    }
+}
+
 /// A policy by its OCID.
 pub async fn get_policy(ctx: &Ctx, ocid: &str) -> Result<Policy, Error> {
     find(ctx, ocid, Permission::PolicyRead).await
@@ -217,7 +243,8 @@ pub async fn update_policy(ctx: &Ctx, ocid: &str, text: PolicyText) -> Result<Po
     ctx.conditions().check_revision(old.revision)?;
     let mut policy = Policy { revision: old.revision + 1, ..old };
     if let Some(statements) = text.statements {
-        let compartment = ctx.compartment(&policy.compartment, Permission::PolicyUpdate).await?;
+        let (at, types) = (&policy.compartment, types(&statements));
+        let compartment = ctx.compartment_for_policy(at, types, Permission::PolicyUpdate).await?;
         check(ctx, &compartment, &policy.ocid, &policy.name, &statements).await?;
         policy.statements = serde_json::to_string(&statements).unwrap_or_default();
     }
@@ -257,6 +284,21 @@ pub async fn delete_policy(ctx: &Ctx, ocid: &str) -> Result<(), Error> {
             Ok(())
         })
         .await
+}
+
+/// Of which types the statements are: what conditions know as `target.policy.type`.
+fn types(statements: &[String]) -> &'static [&'static str] {
+    let is_deny = |text: &String| {
+        let statement = parse_statement(text).statement;
+        matches!(statement, Some(Statement::Rule(rule)) if rule.effect == Effect::Deny)
+    };
+    let denies =
+        statements.iter().take(MAX_STATEMENTS).filter(|text| text.len() <= MAX_STATEMENT && is_deny(text));
+    match denies.count() {
+        0 => &["ALLOW"],
+        count if count == statements.len() => &["DENY"],
+        _ => &["ALLOW", "DENY"],
+    }
 }
 
 fn changeable(policy: Policy) -> Result<Policy, Error> {

@@ -3,13 +3,14 @@
 use std::sync::PoisonError;
 
 use wharfinger_audit::Subject;
-use wharfinger_metastore::{Tx, operations, row, statements};
+use wharfinger_metastore::{Param, Tx, operations, row, statements};
+use wharfinger_policy::DenyStatements;
 use wharfinger_types::{Namespace, Ocid, Permission, ResourceKind};
 
 use crate::bootstrap::{Founding, FoundingSpec};
 use crate::registry_tokens::TOKEN_KEY_INSERT;
 use crate::users::DEFAULT_DOMAIN;
-use crate::{Ctx, Error, Iam, Target, bootstrap, policies, secret, users};
+use crate::{Ctx, Error, Iam, Principal, Protected, Target, bootstrap, policies, rights, secret, users};
 
 statements! {
     /// A tenancy and its root compartment.
@@ -26,6 +27,12 @@ statements! {
         "SELECT t.id, t.ocid, t.namespace, t.name, t.region, t.region_key, c.id AS root_id, c.ocid AS root_ocid
          FROM tenancy t JOIN compartment c ON c.tenancy_id = t.id AND c.parent_id IS NULL
          WHERE t.id = (SELECT MIN(id) FROM tenancy)";
+    TENANCY_BY_NAME =
+        "SELECT t.id, t.ocid, t.namespace, t.name, t.region, t.region_key, c.id AS root_id, c.ocid AS root_ocid
+         FROM tenancy t JOIN compartment c ON c.tenancy_id = t.id AND c.parent_id IS NULL
+         WHERE t.name = $1";
+    TENANCY_ENFORCE_DENY =
+        "UPDATE tenancy SET has_deny_statements = TRUE WHERE id = $1 AND NOT has_deny_statements";
     /// Whether a push may create the repository it names.
     TENANCY_CREATES_ON_PUSH = "SELECT create_on_first_push FROM tenancy WHERE id = $1";
     TENANCY_INSERT =
@@ -35,7 +42,8 @@ statements! {
         "INSERT INTO compartment (ocid, tenancy_id, name, description, created_at, revision)
          VALUES ($1, $2, $3, 'The root of the tenancy', $4, 0) RETURNING id";
     DOMAIN_INSERT =
-        "INSERT INTO identity_domain (ocid, tenancy_id, name, created_at) VALUES ($1, $2, $3, $4) RETURNING id";
+        "INSERT INTO identity_domain (ocid, tenancy_id, name, created_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (tenancy_id, name) DO NOTHING RETURNING id";
 }
 
 row! {
@@ -63,6 +71,77 @@ row! {
 operations! {
     /// Founds another tenancy.
     CREATE_TENANCY = create_tenancy { Durable, Serializable, audited };
+    UPDATE_TENANCY = update_tenancy { Durable, Serializable, audited };
+    CREATE_DOMAIN = create_domain { Durable, Serializable, audited };
+}
+
+impl Protected for Tenancy {
+    fn target(&self) -> Target {
+        Target::tenancy(self.id)
+    }
+}
+
+/// A domain: users and groups whose names are taken in no other.
+#[derive(Debug, Clone)]
+pub struct Domain {
+    /// OCID.
+    pub ocid: String,
+    /// Name in the tenancy.
+    pub name: String,
+    /// Microseconds since the epoch.
+    pub created_at: i64,
+}
+
+/// Makes deny statements count in the tenancy of that name, for good. With it comes the policy that says who may
+/// write them: Administrators, and the user who does this.
+pub async fn update_tenancy(ctx: &Ctx, name: &str) -> Result<Tenancy, Error> {
+    let permission = Permission::TenancyUpdate;
+    let (absent, clean) = (Target::tenancy(0), name.replace('\0', ""));
+    let what = ("tenancy", clean.as_str());
+    let tenancy: Tenancy = ctx.lookup_or(&TENANCY_BY_NAME, &[&clean], permission, &absent, what).await?;
+    ctx.require_administrator(permission, tenancy.id)?;
+    if ctx.iam().current_rights(tenancy.id).await?.options.deny == DenyStatements::Enforced {
+        return Ok(tenancy);
+    }
+    let ocid = secret::new_ocid(ResourceKind::Policy)?.to_string();
+    // The local administrator is no user; then the statement names none.
+    let enabled_by = match ctx.principal() {
+        Principal::User(user) => user.ocid.parse()?,
+        _ => tenancy.ocid.parse()?,
+    };
+    let guard = policies::deny_guard_policy(ocid, &tenancy, &enabled_by, ctx.now().0);
+    let origin = ctx.origin();
+    ctx.store()
+        .write(&UPDATE_TENANCY, move |tx| {
+            if tx.run(&TENANCY_ENFORCE_DENY, &[&tenancy.id])? == 0 {
+                return Err(Error::Conflict("deny statements were switched on meanwhile".to_owned()));
+            }
+            policies::insert(tx, &guard, tenancy.root_id)?;
+            rights::changed(tx, tenancy.id)?;
+            let subject = Subject::new(&tenancy.ocid, &tenancy.name).with("denyPolicies", true);
+            wharfinger_audit::record(tx, tenancy.id, &origin, &subject)?;
+            Ok(tenancy.clone())
+        })
+        .await
+}
+
+/// Creates a domain without users and groups. It is named before theirs: `DOMAIN/NAME`.
+pub async fn create_domain(ctx: &Ctx, tenancy: &Tenancy, name: &str) -> Result<Domain, Error> {
+    ctx.require(Permission::TenancyUpdate, &tenancy.target())?;
+    users::check_name("domain", name)?;
+    let ocid = secret::new_ocid(ResourceKind::Domain)?.to_string();
+    let domain = Domain { ocid, name: name.to_owned(), created_at: ctx.now().0 };
+    let (origin, tenancy_id) = (ctx.origin(), tenancy.id);
+    ctx.store()
+        .write(&CREATE_DOMAIN, move |tx| {
+            let args: &[&dyn Param] = &[&domain.ocid, &tenancy_id, &domain.name, &domain.created_at];
+            if tx.opt::<i64>(&DOMAIN_INSERT, args)?.is_none() {
+                return Err(Error::NameTaken { what: "domain", name: domain.name.clone() });
+            }
+            wharfinger_audit::record(tx, tenancy_id, &origin, &Subject::new(&domain.ocid, &domain.name))?;
+            Ok(domain.clone())
+        })
+        .await
 }
 
 /// Founds another tenancy with an administrator of its own.

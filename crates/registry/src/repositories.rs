@@ -66,10 +66,10 @@ row! {
 impl Protected for Repository {
     fn target(&self) -> Target {
         Target {
-            tenancy_id: self.tenancy_id,
             compartment: self.compartment.parse().ok(),
             repository: Some(self.name.clone()),
             is_public: self.is_public,
+            ..Target::tenancy(self.tenancy_id)
         }
     }
 }

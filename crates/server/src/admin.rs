@@ -40,6 +40,9 @@ enum Resource {
     /// Tenancies.
     #[command(subcommand)]
     Tenancy(Tenancy),
+    /// Identity domains: users and groups of their own, written DOMAIN/NAME.
+    #[command(subcommand)]
+    Domain(Domain),
     /// Say whether a user may do something, and which statement decides.
     Explain(Explain),
     /// List what the policies give a user, or whom they give what on a repository.
@@ -161,6 +164,18 @@ enum Tenancy {
         #[arg(long)]
         namespace: Option<String>,
     },
+    /// Make deny statements count, for good.
+    Update {
+        name: String,
+        #[arg(long, value_name = "true", action = clap::ArgAction::Set)]
+        deny_policies: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Domain {
+    /// Create an empty domain.
+    Create { name: String },
 }
 
 /// What must be encoded in a part of a URL (RFC 3986, section 2.3).
@@ -229,6 +244,12 @@ impl Resource {
             }
             Resource::Tenancy(Tenancy::Create { name, namespace }) => {
                 call(Method::POST, &["tenancies"], Some(json!({ "name": name, "namespace": namespace })))
+            }
+            Resource::Tenancy(Tenancy::Update { name, deny_policies }) => {
+                call(Method::PATCH, &["tenancies", name], Some(json!({ "denyPolicies": deny_policies })))
+            }
+            Resource::Domain(Domain::Create { name }) => {
+                call(Method::POST, &["domains"], Some(json!({ "name": name })))
             }
             Resource::Explain(Explain { user, permission, repository, compartment, at, from }) => {
                 let question = json!({

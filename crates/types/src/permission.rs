@@ -65,6 +65,8 @@ permissions! {
     GroupDelete = "GROUP_DELETE",
     /// See the tenancy and its regions.
     TenancyInspect = "TENANCY_INSPECT",
+    /// Change the tenancy: make domains in it, switch deny statements on.
+    TenancyUpdate = "TENANCY_UPDATE",
     /// See where Object Storage would put what names no compartment.
     NamespaceRead = "OBJECTSTORAGE_NAMESPACE_READ",
     /// See compartments and what is listed of them, such as availability domains.

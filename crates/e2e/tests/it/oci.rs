@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -14,7 +15,6 @@ use wharfinger_testkit::program::{EngineKind, Program};
 
 use crate::answers::json_of;
 use crate::signatures::oracle;
-use crate::signer::Signer;
 
 const LAYER: Bytes = Bytes::from_static(b"a layer pushed with a token for a signature");
 

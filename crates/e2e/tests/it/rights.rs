@@ -7,6 +7,7 @@ use wharfinger_testkit::http::{Client, IMAGE_MANIFEST, expect, text};
 use wharfinger_testkit::program::{Bootstrap, EngineKind, Program};
 
 use crate::answers::{code, send};
+use crate::signer::Signer;
 
 const LAYER: Bytes = Bytes::from_static(b"a layer that nobody else may see");
 
@@ -385,7 +386,42 @@ async fn a_blob_of_another_repository_is_not_read_or_taken_over_by_its_digest() 
     assert_eq!(code(&answer), "MANIFEST_BLOB_UNKNOWN");
 }
 
+/// A user of a domain of its own gets its rights from a policy that names the domain's group, and loses them to
+/// one that denies.
+async fn a_user_of_a_domain_reads_until_it_is_denied(engine: EngineKind) {
+    let program = server(engine).await;
+    let administrator = Signer::administrator(&program);
+    let tags = format!("/v2/{}/tags/list", program.image("app"));
+    let made = program.admin(&["domain", "create", "Partners"]);
+    assert_eq!(made["name"], "Partners");
+    let partner = program.new_user("Partners/bob");
+    let namesake = program.new_user("bob");
+    program.admin(&["group", "create", "Partners/Readers"]);
+    program.admin(&["group", "add-user", "Partners/Readers", "Partners/bob"]);
+    let policy = async |name: &str, statement: &str| {
+        let policy = json!({
+            "compartmentId": administrator.tenancy, "name": name, "description": name, "statements": [statement],
+        });
+        let answer = administrator.send("POST", "/20160918/policies", &policy.to_string()).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
+    };
+    assert_eq!(status(&partner, "GET", &tags).await, StatusCode::FORBIDDEN);
+    policy("allow", "Allow group Partners/Readers to read repos in tenancy").await;
+    assert_eq!(status(&partner, "GET", &tags).await, StatusCode::OK);
+    assert_eq!(status(&namesake, "GET", &tags).await, StatusCode::FORBIDDEN);
+
+    let namespace = program.bootstrap.namespace.as_str();
+    let off = program.admin_output(&["tenancy", "update", namespace, "--deny-policies", "false"]);
+    assert_eq!(off.status.code(), Some(1));
+    let updated = program.admin(&["tenancy", "update", namespace, "--deny-policies", "true"]);
+    assert_eq!((&updated["namespace"], &updated["denyPolicies"]), (&json!(namespace), &json!(true)));
+    policy("deny", "Deny group Partners/Readers to read repos in tenancy").await;
+    assert_eq!(status(&partner, "GET", &tags).await, StatusCode::FORBIDDEN);
+    assert_eq!(status(&program.administrator(), "GET", &tags).await, StatusCode::OK);
+}
+
 wharfinger_e2e::on_each_engine! {
+    a_user_of_a_domain_reads_until_it_is_denied
     a_private_repository_and_none_look_alike
     a_public_repository_is_read_by_anybody_and_written_by_none
     a_right_is_lost_at_the_next_request

@@ -35,6 +35,8 @@ async fn run_everything(installation: &Installation) {
     api_keys::delete_api_key(local, tenancy, "alice", &key.fingerprint).await.unwrap();
     users::delete_user(local, tenancy, "alice").await.unwrap();
     tenancies::create_tenancy(local, "Other", None).await.unwrap();
+    tenancies::update_tenancy(local, &tenancy.name).await.unwrap();
+    tenancies::create_domain(local, tenancy, "Partners").await.unwrap();
     let dev = compartments::create_compartment(local, &tenancy.root_ocid, "dev", "").await.unwrap();
     let dev = compartments::update_compartment(local, &dev.ocid, None, Some("For developers")).await.unwrap();
     let text = PolicyText {

@@ -3,7 +3,7 @@
 use tokio::task::JoinSet;
 use wharfinger_iam::policies::{self, Policy, PolicyText};
 use wharfinger_iam::{
-    Conditions, Ctx, Error, Listing, Target, compartments, groups, memberships, work_requests,
+    Conditions, Ctx, Error, Listing, Target, compartments, groups, memberships, tenancies, work_requests,
 };
 use wharfinger_metastore::Store;
 use wharfinger_testkit::on_each_engine;
@@ -233,5 +233,127 @@ on_each_engine! {
         }
         let made = creating.join_all().await.into_iter().filter(|made| *made).count();
         assert_eq!(made, 1);
+    }
+
+    async fn deny_statements_count_once_switched_on_and_then_beat_every_allow(store: Store) {
+        let installation = found(store).await;
+        let root = installation.tenancy.root_ocid.clone();
+        let secret = builder(&installation).await;
+        let dev = compartment(&installation, &root, "dev").await;
+        let reads = async |place: &str| {
+            let ctx = installation.iam.login(request(), "acme/alice", &secret).await.unwrap();
+            ctx.allows(Permission::RepositoryRead, &repository(&installation, place, "app"))
+        };
+        policy(&installation, &root, "allow", &["Allow group Builders to read repos in tenancy"]).await.unwrap();
+        let deny = "Deny group Builders to inspect repos in compartment dev";
+        // Until then such a statement is a mistake, or at least takes nothing.
+        let early = policy(&installation, &root, "early", &[deny]).await;
+        assert!(reads(&dev).await);
+        tenancies::update_tenancy(&installation.local(), &installation.tenancy.name).await.unwrap();
+        assert_eq!(reads(&dev).await, early.is_err());
+        policy(&installation, &root, "deny", &[deny]).await.unwrap();
+        assert!(!reads(&dev).await && reads(&root).await);
+        // An allow that is nearer or newer is no stronger.
+        policy(&installation, &dev, "again", &["Allow group Builders to manage all-resources in compartment dev"])
+            .await
+            .unwrap();
+        assert!(!reads(&dev).await);
+        // It stays on, and a second time changes nothing.
+        let records = installation.audited_operations().await.len();
+        tenancies::update_tenancy(&installation.local(), &installation.tenancy.name).await.unwrap();
+        assert_eq!(installation.audited_operations().await.len(), records);
+        assert!(!reads(&dev).await);
+        // No statement reaches the administrators.
+        policy(&installation, &root, "all", &["Deny any-user to inspect all-resources in tenancy"]).await.unwrap();
+        let admin = installation.administrator().await;
+        assert!(admin.allows(Permission::RepositoryUpdate, &repository(&installation, &dev, "app")));
+        assert!(!reads(&root).await);
+    }
+
+    async fn administrators_alone_switch_deny_statements_on_and_write_them(store: Store) {
+        let installation = found(store).await;
+        let (root, name) = (installation.tenancy.root_ocid.clone(), installation.tenancy.name.clone());
+        let secret = builder(&installation).await;
+        // Everything that a policy can give.
+        policy(&installation, &root, "all", &["Allow group Builders to manage all-resources in tenancy"]).await.unwrap();
+        let alice = async || installation.iam.login(request(), "acme/alice", &secret).await.unwrap();
+        let refused = tenancies::update_tenancy(&alice().await, &name).await;
+        assert!(matches!(refused, Err(Error::Denied { .. })), "{refused:?}");
+        let other = tenancies::create_tenancy(&installation.local(), "Other", Some("other".parse().unwrap())).await.unwrap();
+        let foreign = installation.iam.login(request(), "other/admin", other.auth_token.reveal()).await.unwrap();
+        let (there, missing) =
+            (tenancies::update_tenancy(&foreign, &name).await, tenancies::update_tenancy(&foreign, "nowhere").await);
+        assert_eq!(there.unwrap_err().to_string(), missing.unwrap_err().to_string());
+
+        let admin = installation.administrator().await;
+        tenancies::update_tenancy(&admin, &name).await.unwrap();
+        let listing = Listing::by_name(10, None);
+        let policies = policies::list_policies(&admin, &root, &listing).await.unwrap().rows;
+        let guard = policies.iter().find(|policy| policy.name == "Deny Policy Guard").unwrap();
+        assert!(guard.statements()[0].contains(&installation.founding.user_id), "{:?}", guard.statements());
+
+        let text = |statements: &[&str]| PolicyText {
+            statements: Some(statements.iter().map(|text| (*text).to_owned()).collect()),
+            ..PolicyText::default()
+        };
+        let (allow, deny) = ("Allow any-user to read repos in tenancy", "Deny any-user to use repos in tenancy");
+        let ctx = alice().await;
+        let own = policies::create_policy(&ctx, &root, "own", text(&[allow])).await.unwrap();
+        for statements in [&[deny][..], &[allow, deny], &["\u{9}deny any-user to use repos in tenancy"]] {
+            let created = policies::create_policy(&ctx, &root, "more", text(statements)).await;
+            assert!(matches!(created, Err(Error::Denied { .. })), "{created:?}");
+            let updated = policies::update_policy(&ctx, &own.ocid, text(statements)).await;
+            assert!(matches!(updated, Err(Error::Denied { .. })), "{updated:?}");
+        }
+        // Nor can she change or delete what holds one, and so not the guard either.
+        let admins = policies::create_policy(&admin, &root, "admins", text(&[allow, deny])).await.unwrap();
+        for policy in [&guard.ocid, &admins.ocid] {
+            assert!(policies::get_policy(&ctx, policy).await.is_ok());
+            let updated = policies::update_policy(&ctx, policy, text(&[allow])).await;
+            assert!(matches!(updated, Err(Error::Denied { .. })), "{updated:?}");
+            let deleted = policies::delete_policy(&ctx, policy).await;
+            assert!(matches!(deleted, Err(Error::Denied { .. })), "{deleted:?}");
+        }
+        policies::update_policy(&ctx, &own.ocid, text(&[allow])).await.unwrap();
+        policies::delete_policy(&ctx, &own.ocid).await.unwrap();
+    }
+
+    async fn users_and_groups_of_a_domain_are_others_than_those_of_that_name_elsewhere(store: Store) {
+        let installation = found(store).await;
+        let (local, tenancy) = (installation.local(), &installation.tenancy);
+        let root = tenancy.root_ocid.clone();
+        let missing = groups::create_group(&local, tenancy, "Partners/Builders").await;
+        assert!(matches!(missing, Err(Error::NotFound { what: "domain", .. })), "{missing:?}");
+        tenancies::create_domain(&local, tenancy, "Partners").await.unwrap();
+        for taken in ["Partners", "Default"] {
+            let again = tenancies::create_domain(&local, tenancy, taken).await;
+            assert!(matches!(again, Err(Error::NameTaken { what: "domain", .. })), "{again:?}");
+        }
+        for bad in ["", "a/b", "a\0b", "ocid1.domain.oc1..x"] {
+            let refused = tenancies::create_domain(&local, tenancy, bad).await;
+            assert!(matches!(refused, Err(Error::Invalid { .. })), "{bad}: {refused:?}");
+        }
+
+        let ours = builder(&installation).await;
+        let theirs = installation.add_user("Partners/alice").await;
+        groups::create_group(&local, tenancy, "Partners/Builders").await.unwrap();
+        memberships::add_user_to_group(&local, tenancy, "Partners/Builders", "Partners/alice").await.unwrap();
+        policy(&installation, &root, "partners", &["Allow group Partners/Builders to read repos in tenancy"]).await.unwrap();
+        let reads = async |name: &str, secret: &str| {
+            let ctx = installation.iam.login(request(), name, secret).await?;
+            Ok::<_, Error>(ctx.allows(Permission::RepositoryRead, &repository(&installation, &root, "app")))
+        };
+        assert!(reads("acme/Partners/alice", &theirs).await.unwrap());
+        assert!(!reads("acme/alice", &ours).await.unwrap());
+        assert!(!reads("acme/Default/alice", &ours).await.unwrap());
+        for (name, secret) in [("acme/alice", &theirs), ("acme/Partners/alice", &ours), ("acme/Nowhere/alice", &theirs)] {
+            let refused = reads(name, secret).await;
+            assert!(matches!(refused, Err(Error::LoginFailed(_))), "{name}: {refused:?}");
+        }
+
+        let secret = installation.add_user("bob").await;
+        let bob = installation.iam.login(request(), "acme/bob", &secret).await.unwrap();
+        let refused = tenancies::create_domain(&bob, tenancy, "Bobs").await;
+        assert!(matches!(refused, Err(Error::Denied { .. })), "{refused:?}");
     }
 }

@@ -123,6 +123,7 @@ impl Server {
             "display" => (JSON, json!({ "displayName": "made" }).to_string().into()),
             "public" => (JSON, json!({ "isPublic": true }).to_string().into()),
             "inactive" => (JSON, json!({ "isActive": false }).to_string().into()),
+            "deny" => (JSON, json!({ "denyPolicies": true }).to_string().into()),
             "token" => (JSON, json!({ "description": "made" }).to_string().into()),
             "question" => {
                 let question = json!({ "user": "bob", "permission": "REPOSITORY_READ", "repository": "app" });
