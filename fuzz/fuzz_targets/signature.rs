@@ -15,7 +15,8 @@ const NOW: i64 = 1_795_521_660;
 static KEY: LazyLock<(PrivateKey, PublicKey)> = LazyLock::new(|| {
     let pem = include_str!("../../crates/httpsig/tests/vectors/test-key.pem");
     let key = PrivateKey::from_pem(pem).unwrap();
-    let public = PublicKey::from_pem(include_str!("../../crates/httpsig/tests/vectors/test-key.pub.pem")).unwrap();
+    let public =
+        PublicKey::from_pem(include_str!("../../crates/httpsig/tests/vectors/test-key.pub.pem")).unwrap();
     (key, public)
 });
 
@@ -32,7 +33,7 @@ libfuzzer_sys::fuzz_target!(|text: &[u8]| {
         let verified = unverified.verify(&KEY.1);
         assert!(matches!(verified, Ok(_) | Err(Error::WrongSignature)), "{verified:?}");
     }
-    if text.len() % 16 == 0 {
+    if text.len().is_multiple_of(16) {
         sign_and_alter(&request, body, text.len());
     }
 });
