@@ -1,5 +1,5 @@
-//! Decisions: whatever the policies, more of them never turn an answer the wrong way, their order and wording do
-//! not matter, and the statement that is named as the reason is one.
+//! Decisions: whatever the policies, a `Deny` that holds beats every `Allow`, more statements never turn an answer the
+//! wrong way, their order and wording do not matter, and the one that is named as the reason is one.
 #![no_main]
 
 use wharfinger_fuzz::world::World;
@@ -16,12 +16,17 @@ libfuzzer_sys::fuzz_target!(|world: World| {
         compile(&policies, tree.clone(), &options)
     };
     let (more_allowed, more_denied) = (with(world.added("Allow")), with(world.added("Deny")));
+    let only = |effect| compile(&with_effect(effect, &policies), tree.clone(), &options);
+    let (allows, denies) = (only("Allow"), only("Deny"));
     let reworded = compile(&reworded(&policies, &tree, &options), tree.clone(), &options);
     for asked in world.requests() {
         asked.ask(|request| {
             let decision = set.decide(request);
             let is_allowed = decision.is_allowed();
             assert_eq!(set.permits(request), is_allowed);
+            let is_denied = matches!(decision.outcome, Outcome::Denied(_));
+            assert_eq!(is_denied, denies.decide(request).statement().is_some(), "a deny was passed over");
+            assert_eq!(is_allowed, !is_denied && allows.permits(request), "an allow was passed over");
             assert!(!is_allowed || more_allowed.permits(request), "an allow took a right away");
             assert!(is_allowed || !more_denied.permits(request), "a deny gave a right");
             assert_eq!(reworded.permits(request), is_allowed, "order and wording matter");
@@ -30,6 +35,15 @@ libfuzzer_sys::fuzz_target!(|world: World| {
         });
     }
 });
+
+/// The statements that begin with a word.
+fn with_effect(effect: &str, policies: &[Policy]) -> Vec<Policy> {
+    let mut policies = policies.to_vec();
+    for policy in &mut policies {
+        policy.statements.retain(|text| text.starts_with(effect));
+    }
+    policies
+}
 
 /// The same policies the other way round: last first, each statement as it is printed, those with an error left
 /// out.

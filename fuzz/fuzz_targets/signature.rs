@@ -33,7 +33,7 @@ libfuzzer_sys::fuzz_target!(|text: &[u8]| {
         let verified = unverified.verify(&KEY.1);
         assert!(matches!(verified, Ok(_) | Err(Error::WrongSignature)), "{verified:?}");
     }
-    if text.len() % 16 == 0 {
+    if text.len().is_multiple_of(16) {
         sign_and_alter(&request, body, text.len());
     }
 });

@@ -258,6 +258,17 @@ mod tests {
     }
 
     #[test]
+    fn an_index_has_4096_entries_at_most() {
+        let entry = format!(r#"{{"digest":"{}","size":1}}"#, digest("m"));
+        let index = |entries| {
+            let entries = vec![entry.as_str(); entries].join(",");
+            parse(format!(r#"{{"schemaVersion":2,"manifests":[{entries}]}}"#).as_bytes(), None)
+        };
+        assert_eq!(index(4_096).unwrap().children.len(), 4_096);
+        assert!(index(4_097).unwrap_err().to_string().contains("4097 entries"));
+    }
+
+    #[test]
     fn what_some_client_cannot_read_is_refused_or_left_out() {
         assert!(parse(b"{\"schemaVersion\":2,\"manifests\":[],\"extra\":\"\xff\"}", None).is_err());
         let sized = |size: u64| {

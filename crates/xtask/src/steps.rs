@@ -40,7 +40,9 @@ fn run_step(workspace: &Workspace, step: &str) -> Result<()> {
         "tidy" => tidy::run(&workspace.root),
         "deny" => deny(workspace),
         "clippy" => {
-            run(&mut workspace.cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?)
+            run(&mut workspace.cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?)?;
+            let targets = ["clippy", "--manifest-path", fuzz::MANIFEST, "--", "-D", "warnings"];
+            run(&mut workspace.cargo(targets)?)
         }
         "unit" => run(&mut workspace.cargo(["test", "--workspace", "--exclude", "wharfinger-e2e"])?),
         "build" => run(&mut workspace.cargo(["build", "-p", "wharfinger"])?),
@@ -57,7 +59,7 @@ fn deny(workspace: &Workspace) -> Result<()> {
     run(&mut workspace.cargo(["fetch", "--locked", "--quiet"])?)?;
     run(&mut workspace.cargo(["deny", "--offline", "check", "bans", "licenses", "sources"])?)?;
     // Fuzz targets are given to nobody: their licences don't matter, where they come from does.
-    run(&mut workspace.cargo(["fetch", "--locked", "--quiet", "--manifest-path", fuzz::MANIFEST])?)?;
+    run(&mut workspace.cargo(["fetch", "--quiet", "--manifest-path", fuzz::MANIFEST])?)?;
     let arguments = ["deny", "--offline", "--manifest-path", fuzz::MANIFEST, "--config", "deny.toml"];
     run(workspace.cargo(arguments)?.args(["check", "bans", "sources"]))
 }

@@ -69,7 +69,8 @@ impl Workspace {
         if fs::read_to_string(&stamp).is_ok_and(|last| last == root) {
             return Ok(());
         }
-        for profile in ["debug", "release", "fuzz/x86_64-unknown-linux-gnu/release"] {
+        let fuzz = format!("fuzz/{}-unknown-linux-gnu/release", std::env::consts::ARCH);
+        for profile in ["debug", "release", &fuzz] {
             let Ok(entries) = fs::read_dir(self.target().join(profile).join(".fingerprint")) else {
                 continue;
             };
