@@ -14,13 +14,12 @@ pub fn router(iam: Iam) -> Router {
     v1::router(iam.clone()).merge(oracle::router(iam))
 }
 
-/// The names of all operations, for tests that try each of them. Some of `/api/v1/` bear the name of their
-/// like in Oracle Cloud's API.
+/// The names of all operations of `/api/v1/`, for tests that try each of them.
 pub fn operations() -> Vec<&'static str> {
     v1::routes().into_iter().map(|(operation, ..)| operation).collect()
 }
 
-/// The names of those that Oracle Cloud's clients know.
+/// The names of those that Oracle Cloud's clients know; some are those of their like in `/api/v1/`.
 pub fn oracle_operations() -> Vec<&'static str> {
     oracle::routes().into_iter().map(|(operation, ..)| operation).collect()
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::UNIX_EPOCH;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -15,6 +15,7 @@ use wharfinger_testkit::program::{EngineKind, Program};
 
 use crate::answers::json_of;
 use crate::signatures::oracle;
+use crate::signer::Signer;
 
 const LAYER: Bytes = Bytes::from_static(b"a layer pushed with a token for a signature");
 
@@ -39,8 +40,17 @@ async fn oracles_clients_work(engine: EngineKind) {
 fn the_command_that_the_first_start_prints_works() {
     let program = Program::start(EngineKind::Sqlite);
     let data_dir = program.data_dir();
-    let printed = fs::read_to_string(data_dir.parent().unwrap().join("stdout.log")).unwrap();
-    let line = printed.lines().find_map(|line| line.trim().strip_prefix("oci ")).unwrap();
+    // It is printed a moment after the program is ready.
+    let line = (0..1_000).find_map(|_| {
+        let printed = fs::read_to_string(data_dir.parent().unwrap().join("stdout.log")).unwrap();
+        let whole = printed.lines().filter(|_| printed.ends_with('\n'));
+        let line = whole.filter_map(|line| line.trim().strip_prefix("oci ")).next().map(str::to_owned);
+        line.or_else(|| {
+            std::thread::sleep(Duration::from_millis(10));
+            None
+        })
+    });
+    let line = line.unwrap();
     let output = oracle("oci", &data_dir).arg("--no-retry").args(line.split(' ')).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let users: Value = serde_json::from_slice(&output.stdout).unwrap();

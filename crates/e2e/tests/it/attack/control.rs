@@ -311,6 +311,9 @@ async fn names(program: &Program, administrator: &Signer) -> Vec<(&'static str, 
     let mut harbour = named("harbour");
     harbour["statements"] = statements;
     let policy = id(&make("policies", harbour).await);
+    let mut office = named("office");
+    office["publicSourceList"] = json!(["192.0.2.0/24"]);
+    let source = id(&make("networkSources", office).await);
     let deleted = administrator.send("DELETE", &format!("/20160918/compartments/{gone}"), "").await;
     let request = deleted.headers()["opc-work-request-id"].to_str().unwrap().to_owned();
     let absent = |ocid: &str| {
@@ -327,6 +330,7 @@ async fn names(program: &Program, administrator: &Signer) -> Vec<(&'static str, 
         ("dock", dock),
         ("gone", gone),
         ("policy", policy),
+        ("source", source),
         ("request", request),
     ];
     let mut names: Vec<_> = ids
@@ -349,6 +353,10 @@ fn body_called(name: &str) -> Value {
         "policy" => json!({
             "compartmentId": "{tenancy}", "name": "made", "description": "made",
             "statements": ["Allow any-user to manage all-resources in tenancy"],
+        }),
+        "source" => json!({
+            "compartmentId": "{tenancy}", "name": "made", "description": "made",
+            "publicSourceList": ["198.51.100.0/24"],
         }),
         "membership" => json!({ "userId": "{user}", "groupId": "{deck}" }),
         "described" => json!({ "description": "changed" }),
