@@ -94,11 +94,12 @@ pub(crate) fn prove(workspace: &Workspace, name: Option<&str>) -> Result<()> {
 }
 
 /// The modules of the policy crate that decide, and those that say what words mean.
-const EVALUATOR: [&str; 11] = [
+const EVALUATOR: [&str; 12] = [
     "compile",
     "decide",
     "condition",
     "explain",
+    "grants",
     "tree",
     "instant",
     "policy",
