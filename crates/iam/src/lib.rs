@@ -1,8 +1,9 @@
-//! Who may do what: tenancies, domains, users, groups, credentials, and the context of a request.
+//! Who may do what: tenancies, compartments, domains, users, groups, credentials, policies, and the context
+//! of a request.
 //!
 //! Everything a service does starts from a [`Ctx`]: it knows the principal, and looking a resource up
-//! and checking the right on it are one call of it. Deny is the
-//! default. This crate knows no HTTP and no repository content.
+//! and checking the right on it are one call of it. Deny is the default. This crate knows no routes, no
+//! answers and no repository content; of HTTP only what a signature covers.
 
 mod access;
 pub mod api_keys;
