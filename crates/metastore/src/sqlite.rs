@@ -17,6 +17,8 @@ use crate::{Cause, Error};
 const BATCH: usize = 256;
 /// How long to wait for another process that holds the write lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two attempts where SQLite does not wait itself.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
 /// Prepared statements kept by each connection; more than the program has.
 const CACHED_STATEMENTS: usize = 256;
 
@@ -24,12 +26,24 @@ const CACHED_STATEMENTS: usize = 256;
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, Error> {
     let connection = Connection::open(path).map_err(unavailable)?;
     prepare_connection(&connection, 64 * 1024).map_err(unavailable)?;
-    // Survives in the file, so readers need not ask for it.
-    connection
-        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))
-        .map_err(unavailable)?;
+    use_wal(&connection).map_err(unavailable)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(unavailable)?;
     Ok(connection)
+}
+
+/// Changes the file to WAL. That survives in it, so readers need not ask for it.
+fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())) {
+            // Two openers of a new file would wait for each other, so SQLite refuses one at once.
+            Err(error) if is_busy(&error) && waited < BUSY_TIMEOUT => {
+                std::thread::sleep(BUSY_PAUSE);
+                waited += BUSY_PAUSE;
+            }
+            changed => return changed,
+        }
+    }
 }
 
 fn open_reader(path: &Path) -> Result<Connection, Error> {
@@ -94,7 +108,7 @@ fn commit_batch(
         *synced = promise;
     }
     command(connection, "BEGIN IMMEDIATE").map_err(|error| {
-        let is_busy = error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
+        let is_busy = is_busy(&error);
         let mut failure = BatchFailure::from(error);
         if is_busy {
             failure.answer = Error::Unavailable(Arc::clone(&failure.cause));
@@ -206,6 +220,10 @@ pub(crate) fn script(connection: &Connection, sql: &str) -> Result<(), Error> {
 
 fn params<'a>(args: Args<'a>) -> Vec<&'a dyn rusqlite::ToSql> {
     args.iter().map(|arg| *arg as &dyn rusqlite::ToSql).collect()
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
 }
 
 fn unavailable(error: rusqlite::Error) -> Error {
