@@ -5,11 +5,13 @@ use wharfinger_metastore::{Tx, operations, row, statements};
 use wharfinger_types::{Ocid, Permission, ResourceKind};
 
 use crate::listing::{self, Listable};
-use crate::work_requests::{self, WorkRequest};
+use crate::work_requests::{self, Kind, WorkRequest};
 use crate::{
     Ctx, Error, LifecycleState, Listed, Listing, Protected, Target, Tenancy, conditions, fields, rights,
     secret,
 };
+
+pub use crate::compartment_moves::move_compartment;
 
 statements! {
     COMPARTMENT_BY_OCID =
@@ -104,7 +106,7 @@ operations! {
 }
 
 /// Levels below the root.
-const MAX_DEPTH: usize = 6;
+pub(crate) const MAX_DEPTH: usize = 6;
 /// Deleted ones count for as long as they can be recovered.
 const MAX_PER_TENANCY: i64 = 1_000;
 /// How long a deleted compartment can be recovered: 90 days.
@@ -268,7 +270,7 @@ pub async fn get_compartment(ctx: &Ctx, ocid: &str) -> Result<Compartment, Error
     Ok(compartment)
 }
 
-fn is_gone(compartment: &Compartment, now: i64) -> bool {
+pub(crate) fn is_gone(compartment: &Compartment, now: i64) -> bool {
     compartment.deleted_at.is_some_and(|at| at.saturating_add(RECOVERABLE_SECS * 1_000_000) < now)
 }
 
@@ -351,7 +353,7 @@ pub async fn delete_compartment(ctx: &Ctx, ocid: &str) -> Result<WorkRequest, Er
     ctx.conditions().check_revision(old.revision)?;
     let suffix: String = secret::random::<4>()?.iter().map(|byte| format!("{byte:02x}")).collect();
     let name = format!("{}.{suffix}", old.name.get(..91).unwrap_or(&old.name));
-    let request = WorkRequest::of_deletion(&old, ctx.now())?;
+    let request = WorkRequest::of(Kind::DeleteCompartment, &old, ctx.now())?;
     let origin = ctx.origin();
     ctx.store()
         .write(&DELETE_COMPARTMENT, move |tx| {
@@ -364,6 +366,10 @@ pub async fn delete_compartment(ctx: &Ctx, ocid: &str) -> Result<WorkRequest, Er
                 wharfinger_audit::record(tx, old.tenancy_id, &origin, &subject)?;
                 return Ok(request);
             }
+            // A new compartment of that name gets none of its statements, and it has them again if it is recovered.
+            let policies =
+                rights::follow(tx, old.tenancy_id, &old.ocid, |place| place.name.clone_from(&name))?;
+            let subject = subject.with("changedPolicies", policies);
             if tx.run(&COMPARTMENT_DELETE, &[&origin.at.0, &name, &old.id, &old.revision])? == 0 {
                 return Err(Error::NoEtagMatch);
             }

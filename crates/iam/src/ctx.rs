@@ -166,6 +166,23 @@ impl Ctx {
         }
     }
 
+    /// Checks that the principal may do there all that a policy can give: what `manage all-resources` gives.
+    pub(crate) fn require_all(&self, target: &Target) -> Result<(), Error> {
+        tracing::debug!(permission = "every permission", on = target.kind(), "asked");
+        let is_missing = |permission: &&Permission| {
+            **permission != Permission::TenancyCreate
+                && !decision::permits(
+                    &self.principal,
+                    self.rights.as_deref(),
+                    **permission,
+                    target,
+                    &self.request,
+                )
+        };
+        let missing = Permission::ALL.iter().find(is_missing);
+        missing.map_or(Ok(()), |permission| self.require(*permission, target))
+    }
+
     /// Decides as [`Ctx::require`] does, and hands what the decision rests on to `answer` instead of the log.
     pub(crate) fn explain<T>(
         &self,

@@ -10,6 +10,7 @@ pub mod api_keys;
 pub mod auth_tokens;
 mod bootstrap;
 mod capabilities;
+mod compartment_moves;
 pub mod compartments;
 mod conditions;
 mod ctx;
@@ -60,6 +61,7 @@ pub const STATEMENTS: &[&[&Statement]] = &[
     api_keys::STATEMENTS,
     auth_tokens::STATEMENTS,
     bootstrap::STATEMENTS,
+    compartment_moves::STATEMENTS,
     compartments::STATEMENTS,
     conditions::STATEMENTS,
     groups::STATEMENTS,
@@ -82,6 +84,7 @@ pub const OPERATIONS: &[&[&Operation]] = &[
     api_keys::OPERATIONS,
     auth_tokens::OPERATIONS,
     bootstrap::OPERATIONS,
+    compartment_moves::OPERATIONS,
     compartments::OPERATIONS,
     groups::OPERATIONS,
     memberships::OPERATIONS,

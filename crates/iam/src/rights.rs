@@ -30,6 +30,7 @@ statements! {
         "SELECT p.ocid, p.name, c.ocid AS compartment, p.statements
          FROM policy p JOIN compartment c ON c.id = p.compartment_id
          WHERE p.tenancy_id = $1";
+    RIGHTS_POLICY_FOLLOWS = "UPDATE policy SET statements = $1, revision = revision + 1 WHERE ocid = $2";
     RIGHTS_NETWORK_SOURCES = "SELECT name, public_sources FROM network_source WHERE tenancy_id = $1";
 }
 
@@ -81,6 +82,45 @@ pub(crate) fn changed(tx: &mut Tx, tenancy_id: i64) -> Result<(), Error> {
     Ok(())
 }
 
+fn nodes(rows: Vec<CompartmentRow>) -> Result<Vec<Compartment>, Error> {
+    let node = |row: CompartmentRow| {
+        let parent = row.parent.map(|parent| parent.parse()).transpose()?;
+        Ok(Compartment { id: row.ocid.parse()?, name: row.name, parent, tags: Vec::new() })
+    };
+    rows.into_iter().map(node).collect()
+}
+
+fn policies(rows: Vec<PolicyRow>) -> Result<Vec<Policy>, Error> {
+    let policy = |row: PolicyRow| {
+        let statements = serde_json::from_str(&row.statements).unwrap_or_default();
+        let (id, compartment) = (row.ocid.parse()?, row.compartment.parse()?);
+        Ok(Policy { id, name: row.name, compartment, statements })
+    };
+    rows.into_iter().map(policy).collect()
+}
+
+/// Lets the statements of all policies follow a change of one compartment that is about to be made; answers with
+/// the OCIDs of the policies that change by it.
+pub(crate) fn follow(
+    tx: &mut Tx,
+    tenancy_id: i64,
+    ocid: &str,
+    change: impl Fn(&mut Compartment),
+) -> Result<Vec<String>, Error> {
+    let before = nodes(tx.all(&RIGHTS_COMPARTMENTS, &[&tenancy_id])?)?;
+    let mut after = before.clone();
+    after.iter_mut().filter(|node| node.id.as_str() == ocid).for_each(change);
+    let (before, after) = (CompartmentTree::new(before)?, CompartmentTree::new(after)?);
+    let mut changed = Vec::new();
+    for policy in policies(tx.all(&RIGHTS_POLICIES, &[&tenancy_id])?)? {
+        let Some(statements) = wharfinger_policy::follow(&policy, &before, &after) else { continue };
+        let statements = serde_json::to_string(&statements).unwrap_or_default();
+        tx.run(&RIGHTS_POLICY_FOLLOWS, &[&statements, &policy.id.as_str()])?;
+        changed.push(policy.id.to_string());
+    }
+    Ok(changed)
+}
+
 impl Iam {
     /// The rights of a tenancy at `version` or later.
     pub(crate) async fn rights(&self, tenancy_id: i64, version: i64) -> Result<Arc<Rights>, Error> {
@@ -118,21 +158,10 @@ impl Iam {
 
     async fn compile(&self, tenancy_id: i64, head: &HeadRow) -> Result<Rights, Error> {
         let rows: Vec<CompartmentRow> = self.store().all(&RIGHTS_COMPARTMENTS, &[&tenancy_id]).await?;
-        let mut compartments = Vec::new();
-        let mut nodes = Vec::new();
-        for row in rows {
-            let id: Ocid = row.ocid.parse()?;
-            let parent = row.parent.map(|parent| parent.parse()).transpose()?;
-            compartments.push((row.id, id.clone()));
-            nodes.push(Compartment { id, name: row.name, parent, tags: Vec::new() });
-        }
-        let rows: Vec<PolicyRow> = self.store().all(&RIGHTS_POLICIES, &[&tenancy_id]).await?;
-        let mut policies = Vec::new();
-        for row in rows {
-            let statements = serde_json::from_str(&row.statements).unwrap_or_default();
-            let (id, compartment) = (row.ocid.parse()?, row.compartment.parse()?);
-            policies.push(Policy { id, name: row.name, compartment, statements });
-        }
+        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        let nodes = nodes(rows)?;
+        let compartments = ids.into_iter().zip(nodes.iter().map(|node| node.id.clone())).collect();
+        let policies = policies(self.store().all(&RIGHTS_POLICIES, &[&tenancy_id]).await?)?;
         let deny = if head.has_deny_statements { DenyStatements::Enforced } else { DenyStatements::Ignored };
         let options = Options { deny, administrators: Some(head.administrators.parse()?) };
         let tree = CompartmentTree::new(nodes)?;

@@ -9,22 +9,25 @@ use crate::{Ctx, Error, Protected, Target, secret};
 
 statements! {
     WORK_REQUEST_INSERT =
-        "INSERT INTO work_request (ocid, tenancy_id, compartment, resource, failure, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6)";
+        "INSERT INTO work_request (ocid, tenancy_id, operation, compartment, resource, failure, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)";
     WORK_REQUEST_BY_OCID =
-        "SELECT ocid, tenancy_id, compartment, resource, failure, created_at FROM work_request WHERE ocid = $1";
+        "SELECT ocid, tenancy_id, operation, compartment, resource, failure, created_at FROM work_request
+         WHERE ocid = $1";
     WORK_REQUESTS_BY_COMPARTMENT =
-        "SELECT ocid, tenancy_id, compartment, resource, failure, created_at FROM work_request
-         WHERE compartment = $1 AND ocid > $2 ORDER BY ocid LIMIT $3";
+        "SELECT ocid, tenancy_id, operation, compartment, resource, failure, created_at FROM work_request
+         WHERE compartment = $1 AND ocid > $2 AND ($3 = '' OR resource = $3) ORDER BY ocid LIMIT $4";
 }
 
 row! {
-    /// The deletion of a compartment.
+    /// How one went.
     pub struct WorkRequest {
         /// OCID.
         pub ocid: String,
         /// Internal id of the tenancy.
         pub tenancy_id: i64,
+        /// What was done, as [`Kind::as_str`].
+        pub operation: String,
         /// OCID of the compartment that the resource was in.
         pub compartment: String,
         /// OCID of the resource.
@@ -36,12 +39,31 @@ row! {
     }
 }
 
+/// What there are work requests of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words say it")]
+pub enum Kind {
+    DeleteCompartment,
+    MoveCompartment,
+}
+
+impl Kind {
+    /// As answers name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::DeleteCompartment => "DELETE_COMPARTMENT",
+            Kind::MoveCompartment => "MOVE_COMPARTMENT",
+        }
+    }
+}
+
 impl WorkRequest {
-    /// The successful deletion of a compartment.
-    pub(crate) fn of_deletion(compartment: &Compartment, now: Timestamp) -> Result<WorkRequest, Error> {
+    /// Of what was done to a compartment, with success.
+    pub(crate) fn of(kind: Kind, compartment: &Compartment, now: Timestamp) -> Result<WorkRequest, Error> {
         Ok(WorkRequest {
             ocid: secret::new_ocid(ResourceKind::WorkRequest)?.to_string(),
             tenancy_id: compartment.tenancy_id,
+            operation: kind.as_str().to_owned(),
             compartment: compartment.parent.clone().unwrap_or_else(|| compartment.ocid.clone()),
             resource: compartment.ocid.clone(),
             failure: None,
@@ -57,8 +79,10 @@ impl Protected for WorkRequest {
 }
 
 pub(crate) fn insert(tx: &mut Tx, request: &WorkRequest) -> Result<(), Error> {
-    let WorkRequest { ocid, tenancy_id, compartment, resource, failure, created_at } = request;
-    tx.run(&WORK_REQUEST_INSERT, &[ocid, tenancy_id, compartment, resource, failure, created_at])?;
+    let WorkRequest { ocid, tenancy_id, operation, compartment, resource, failure, created_at } = request;
+    let args: &[&dyn wharfinger_metastore::Param] =
+        &[ocid, tenancy_id, operation, compartment, resource, failure, created_at];
+    tx.run(&WORK_REQUEST_INSERT, args)?;
     Ok(())
 }
 
@@ -70,15 +94,17 @@ pub async fn get_work_request(ctx: &Ctx, ocid: &str) -> Result<WorkRequest, Erro
     ctx.lookup_or(&WORK_REQUEST_BY_OCID, &[&ocid.as_str()], permission, &absent, what).await
 }
 
-/// Those of a compartment, behind the given OCID.
+/// Those of a compartment, behind the given OCID; of one resource only, if it is given.
 pub async fn list_work_requests(
     ctx: &Ctx,
     compartment: &str,
+    resource: Option<&str>,
     after: &str,
     limit: usize,
 ) -> Result<Vec<WorkRequest>, Error> {
     let compartment = ctx.compartment(compartment, Permission::CompartmentInspect).await?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let after = if after.contains('\0') { "" } else { after };
-    Ok(ctx.store().all(&WORK_REQUESTS_BY_COMPARTMENT, &[&compartment.ocid, &after, &limit]).await?)
+    let (after, resource) = (after.replace('\0', ""), resource.unwrap_or_default().replace('\0', ""));
+    let args: &[&dyn wharfinger_metastore::Param] = &[&compartment.ocid, &after, &resource, &limit];
+    Ok(ctx.store().all(&WORK_REQUESTS_BY_COMPARTMENT, args).await?)
 }

@@ -3,7 +3,7 @@
 //! Text becomes a tree (`parse`), whose words are checked against the tables (`check`, `catalog`,
 //! `variables`); a tenancy's policies and compartments become a [`PolicySet`] (`compile`), which answers
 //! requests (`decide`), says which statement decided or nearly did (`explain`), and lists what each gives
-//! (`grants`).
+//! (`grants`). When a compartment moves, statements follow it (`follow`).
 //!
 //! Pure: it knows no I/O, no clock and no storage; only `scenario`, a feature for commands and tests,
 //! knows a format but the language's own. All it looks at is passed in. It never panics, whatever the
@@ -18,6 +18,7 @@ mod condition;
 mod decide;
 mod diagnostic;
 mod explain;
+mod follow;
 mod foreign;
 mod grants;
 mod instant;
@@ -42,6 +43,7 @@ pub use compile::{PolicySet, StatementRef, compile};
 pub use decide::{Decision, Outcome};
 pub use diagnostic::{Diagnostic, Severity};
 pub use explain::{Clause, MAX_NEAR_MISSES, NearMiss};
+pub use follow::follow;
 pub use grants::Grant;
 pub use parse::{MAX_NESTING, MAX_STATEMENT, Parsed, parse_document, parse_statement};
 pub use policy::{DenyStatements, Options, Policy, Problem, check_policy};

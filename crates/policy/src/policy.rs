@@ -129,7 +129,11 @@ pub(crate) fn read(
 /// The compartment that a statement attached to `attached` names. A name alone is the compartment
 /// itself (unless that is the root) or a child; a path starts at a child. The compartment itself comes
 /// first: else whoever may create a child of the same name would turn the statement to that child.
-fn resolve(location: &Spanned<Location>, attached: &Ocid, tree: &CompartmentTree) -> Result<Node, Finding> {
+pub(crate) fn resolve(
+    location: &Spanned<Location>,
+    attached: &Ocid,
+    tree: &CompartmentTree,
+) -> Result<Node, Finding> {
     let error = |message| Finding::error(location.span, message);
     let Some(at) = tree.node(attached) else {
         return Err(error(format!("the policy's own compartment `{attached}` does not exist")));

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use wharfinger_iam::FreeformTags;
 use wharfinger_iam::compartments::{self, Compartment};
+use wharfinger_iam::work_requests::WorkRequest;
 
 use super::caller::{Caller, required};
 use super::query::Parameters;
@@ -28,6 +29,11 @@ pub(super) fn routes() -> Vec<Entry> {
             "recover_compartment",
             "/20160918/compartments/{compartment}/actions/recoverCompartment",
             post(recover_compartment),
+        ),
+        (
+            "move_compartment",
+            "/20160918/compartments/{compartment}/actions/moveCompartment",
+            post(move_compartment),
         ),
     ]
 }
@@ -100,7 +106,23 @@ async fn update_compartment(Path(compartment): Path<String>, caller: Caller) -> 
 }
 
 async fn delete_compartment(Path(compartment): Path<String>, caller: Caller) -> Answer {
-    let request = compartments::delete_compartment(&caller.ctx, &compartment).await?;
+    accepted(&compartments::delete_compartment(&caller.ctx, &compartment).await?)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct MoveCompartmentDetails {
+    target_compartment_id: Option<String>,
+}
+
+async fn move_compartment(Path(compartment): Path<String>, caller: Caller) -> Answer {
+    let body: MoveCompartmentDetails = caller.body()?;
+    let target = required("targetCompartmentId", body.target_compartment_id)?;
+    accepted(&compartments::move_compartment(&caller.ctx, &compartment, &target).await?)
+}
+
+/// The answer of an operation that has a work request.
+fn accepted(request: &WorkRequest) -> Answer {
     let mut response = StatusCode::ACCEPTED.into_response();
     if let Ok(id) = HeaderValue::from_str(&request.ocid) {
         response.headers_mut().insert(WORK_REQUEST, id);

@@ -24,6 +24,7 @@ pub(super) struct ListQuery {
     sort_by: Option<String>,
     sort_order: Option<String>,
     lifecycle_state: Option<String>,
+    resource_identifier: Option<String>,
     pub(super) user_id: Option<String>,
     pub(super) group_id: Option<String>,
 }
@@ -41,6 +42,11 @@ impl ListQuery {
     /// The compartment asked for, if any.
     pub(super) fn compartment(&self) -> Option<&str> {
         self.compartment_id.as_deref()
+    }
+
+    /// The resource asked for, if any.
+    pub(super) fn resource(&self) -> Option<&str> {
+        self.resource_identifier.as_deref()
     }
 
     /// How many, and from where on.

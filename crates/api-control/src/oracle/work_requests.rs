@@ -5,7 +5,7 @@ use axum::extract::Path;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use serde_json::{Value, json};
-use wharfinger_iam::work_requests::{self, WorkRequest};
+use wharfinger_iam::work_requests::{self, Kind, WorkRequest};
 
 use super::caller::{Caller, required};
 use super::query::Parameters;
@@ -23,6 +23,7 @@ pub(super) fn routes() -> Vec<Entry> {
 fn view(request: &WorkRequest) -> Value {
     let at = time(request.created_at);
     let (status, action) = match request.failure {
+        None if request.operation == Kind::MoveCompartment.as_str() => ("SUCCEEDED", "UPDATED"),
         None => ("SUCCEEDED", "DELETED"),
         Some(_) => ("FAILED", "FAILED"),
     };
@@ -32,7 +33,7 @@ fn view(request: &WorkRequest) -> Value {
         .collect();
     json!({
         "id": request.ocid,
-        "operationType": "DELETE_COMPARTMENT",
+        "operationType": request.operation,
         "compartmentId": request.compartment,
         "status": status,
         "resources": [{ "identifier": request.resource, "entityType": "compartment", "actionType": action }],
@@ -54,7 +55,8 @@ async fn list_work_requests(parameters: Parameters, caller: Caller) -> Answer {
     let (limit, after) = query.page()?;
     let compartment = required("compartmentId", query.compartment())?;
     let after = after.unwrap_or_default();
-    let requests = work_requests::list_work_requests(&caller.ctx, compartment, &after, limit).await?;
+    let requests =
+        work_requests::list_work_requests(&caller.ctx, compartment, query.resource(), &after, limit).await?;
     let next = requests.last().filter(|_| requests.len() == limit).map(|request| request.ocid.clone());
     page(requests.iter().map(view).collect(), next)
 }

@@ -178,6 +178,7 @@ GET /compartments/{tenancy}
 POST /compartments {"compartmentId":"{tenancy}","name":"made","description":""}
 PUT /compartments/{tenancy} {"description":"changed"}
 DELETE /compartments/{tenancy}
+POST /compartments/{tenancy}/actions/moveCompartment {"targetCompartmentId":"{tenancy}"}
 GET /policies/{policy}
 POST /policies {"compartmentId":"{tenancy}","name":"made","description":"","statements":["Allow group a to inspect users in tenancy"]}
 PUT /policies/{policy} {"description":"changed"}

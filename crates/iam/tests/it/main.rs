@@ -6,6 +6,7 @@ mod api_keys;
 mod directory;
 mod explanations;
 mod login;
+mod moves;
 mod network_sources;
 mod retries;
 mod rights;

@@ -10,7 +10,7 @@ use wharfinger_testkit::on_each_engine;
 use wharfinger_testkit::services::{Installation, found, request};
 use wharfinger_types::Permission;
 
-async fn policy(
+pub(crate) async fn policy(
     installation: &Installation,
     at: &str,
     name: &str,
@@ -21,12 +21,12 @@ async fn policy(
     policies::create_policy(&installation.local(), at, name, text).await
 }
 
-async fn compartment(installation: &Installation, parent: &str, name: &str) -> String {
+pub(crate) async fn compartment(installation: &Installation, parent: &str, name: &str) -> String {
     compartments::create_compartment(&installation.local(), parent, name, "").await.unwrap().ocid
 }
 
 /// A member of the group `Builders`.
-async fn builder(installation: &Installation) -> String {
+pub(crate) async fn builder(installation: &Installation) -> String {
     let secret = installation.add_user("alice").await;
     groups::create_group(&installation.local(), &installation.tenancy, "Builders").await.unwrap();
     memberships::add_user_to_group(&installation.local(), &installation.tenancy, "Builders", "alice")
@@ -35,7 +35,7 @@ async fn builder(installation: &Installation) -> String {
     secret
 }
 
-fn repository(installation: &Installation, compartment: &str, name: &str) -> Target {
+pub(crate) fn repository(installation: &Installation, compartment: &str, name: &str) -> Target {
     Target {
         compartment: Some(compartment.parse().unwrap()),
         repository: Some(name.to_owned()),

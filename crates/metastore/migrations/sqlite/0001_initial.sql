@@ -64,11 +64,12 @@ CREATE TABLE network_source (
     UNIQUE (tenancy_id, name)
 ) STRICT;
 
--- How the deletion of a compartment went; compartment and resource are OCIDs.
+-- How an operation went that the API calls asynchronous; compartment and resource are OCIDs.
 CREATE TABLE work_request (
     id INTEGER PRIMARY KEY,
     ocid TEXT NOT NULL UNIQUE,
     tenancy_id INTEGER NOT NULL REFERENCES tenancy (id) ON DELETE RESTRICT,
+    operation TEXT NOT NULL,
     compartment TEXT NOT NULL,
     resource TEXT NOT NULL,
     failure TEXT,

@@ -4,6 +4,7 @@
 mod catalog;
 mod comparison;
 mod corpus;
+mod follow;
 mod generate;
 mod grants;
 mod hostile;

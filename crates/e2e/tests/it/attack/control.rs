@@ -307,6 +307,7 @@ async fn names(program: &Program, administrator: &Signer) -> Vec<(&'static str, 
     let fingerprint = key["fingerprint"].as_str().unwrap().to_owned();
     let dock = id(&make("compartments", named("dock")).await);
     let gone = id(&make("compartments", named("gone")).await);
+    let quay = id(&make("compartments", named("quay")).await);
     let statements = json!(["Allow group crew to read repos in compartment dock"]);
     let mut harbour = named("harbour");
     harbour["statements"] = statements;
@@ -329,6 +330,7 @@ async fn names(program: &Program, administrator: &Signer) -> Vec<(&'static str, 
         ("token", id(&token)),
         ("dock", dock),
         ("gone", gone),
+        ("quay", quay),
         ("policy", policy),
         ("source", source),
         ("request", request),
@@ -364,6 +366,7 @@ fn body_called(name: &str) -> Value {
         "blocked" => json!({ "blocked": true }),
         "capabilities" => json!({ "canUseConsolePassword": false }),
         "key" => json!({ "key": "{key}" }),
+        "move" => json!({ "targetCompartmentId": "{quay}" }),
         other => panic!("there is no body called `{other}`"),
     }
 }
