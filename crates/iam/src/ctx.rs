@@ -319,6 +319,9 @@ fn inspect(permission: Permission) -> Permission {
         NetworkSourceInspect | NetworkSourceCreate | NetworkSourceUpdate | NetworkSourceDelete => {
             NetworkSourceInspect
         }
+        DynamicGroupInspect | DynamicGroupCreate | DynamicGroupUpdate | DynamicGroupDelete => {
+            DynamicGroupInspect
+        }
         UserInspect | UserRead | UserCreate | UserUpdate | UserDelete | UserUnblock | UserAuthTokenSet
         | UserAuthTokenReset | UserAuthTokenRemove | UserApiKeyAdd | UserApiKeyRemove => UserInspect,
         GroupInspect | GroupCreate | GroupUpdate | GroupDelete => GroupInspect,

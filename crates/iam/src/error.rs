@@ -142,6 +142,9 @@ pub enum Error {
     /// A policy's statements can't be used.
     #[error("statements: {0}")]
     Statements(String),
+    /// The matching rule of a dynamic group can't be used.
+    #[error("matchingRule: {0}")]
+    MatchingRule(String),
     /// An identifier in the database is none.
     #[error("the database holds a wrong identifier")]
     Ocid(#[from] wharfinger_types::ParseOcidError),
@@ -178,7 +181,9 @@ impl Error {
             | Error::Repeated { .. }
             | Error::RetryTokenInvalidated(_) => ErrorKind::Conflict,
             Error::NoEtagMatch => ErrorKind::Precondition,
-            Error::Missing { .. } | Error::Invalid { .. } | Error::Statements(_) => ErrorKind::Invalid,
+            Error::Missing { .. } | Error::Invalid { .. } | Error::Statements(_) | Error::MatchingRule(_) => {
+                ErrorKind::Invalid
+            }
             Error::TooManyRequests { .. } => ErrorKind::TooManyRequests,
             Error::Random(_) | Error::Key(_) | Error::Signing(_) | Error::Ocid(_) | Error::Tree(_) => {
                 ErrorKind::Internal

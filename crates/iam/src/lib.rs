@@ -15,6 +15,7 @@ pub mod compartments;
 mod conditions;
 mod ctx;
 mod decision;
+pub mod dynamic_groups;
 mod error;
 pub mod explanations;
 mod fields;
@@ -64,6 +65,7 @@ pub const STATEMENTS: &[&[&Statement]] = &[
     compartment_moves::STATEMENTS,
     compartments::STATEMENTS,
     conditions::STATEMENTS,
+    dynamic_groups::STATEMENTS,
     groups::STATEMENTS,
     home::STATEMENTS,
     login::STATEMENTS,
@@ -86,6 +88,7 @@ pub const OPERATIONS: &[&[&Operation]] = &[
     bootstrap::OPERATIONS,
     compartment_moves::OPERATIONS,
     compartments::OPERATIONS,
+    dynamic_groups::OPERATIONS,
     groups::OPERATIONS,
     memberships::OPERATIONS,
     network_sources::OPERATIONS,

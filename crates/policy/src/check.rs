@@ -108,6 +108,10 @@ pub(crate) fn rule(rule: &Rule, span: Span, found: &mut Vec<Finding>) {
         let message = format!("`resource` subjects are not served here: the statement {does} nothing");
         found.push(Finding::warning(rule.subject.span, message));
     }
+    if let Subject::DynamicGroup(_) = rule.subject.value {
+        let message = format!("dynamic groups have no members here yet: the statement {does} nothing");
+        found.push(Finding::warning(rule.subject.span, message));
+    }
     if let Action::Verb(_, resource) = &rule.action.value
         && catalog::resource_word(&resource.value) == Word::Served
         && permissions(rule) == PermissionSet::default()

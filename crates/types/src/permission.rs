@@ -95,6 +95,14 @@ permissions! {
     NetworkSourceUpdate = "NETWORK_SOURCE_UPDATE",
     /// Delete a network source.
     NetworkSourceDelete = "NETWORK_SOURCE_DELETE",
+    /// See dynamic groups.
+    DynamicGroupInspect = "DYNAMIC_GROUP_INSPECT",
+    /// Create a dynamic group.
+    DynamicGroupCreate = "DYNAMIC_GROUP_CREATE",
+    /// Change the matching rule of a dynamic group.
+    DynamicGroupUpdate = "DYNAMIC_GROUP_UPDATE",
+    /// Delete a dynamic group.
+    DynamicGroupDelete = "DYNAMIC_GROUP_DELETE",
     /// Found another tenancy: ours, not Oracle Cloud's; the local administrator alone has it.
     TenancyCreate = "TENANCY_CREATE",
 }

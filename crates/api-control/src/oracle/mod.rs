@@ -8,6 +8,7 @@ mod api_keys;
 mod auth_tokens;
 mod caller;
 mod compartments;
+mod dynamic_groups;
 mod groups;
 mod memberships;
 mod network_sources;
@@ -56,6 +57,7 @@ pub(crate) fn routes() -> Vec<Entry> {
         compartments::routes(),
         policies::routes(),
         network_sources::routes(),
+        dynamic_groups::routes(),
         work_requests::routes(),
     ];
     resources.into_iter().flatten().collect()

@@ -188,6 +188,11 @@ GET /networkSources/{networksource}
 POST /networkSources {"compartmentId":"{tenancy}","name":"made","description":""}
 PUT /networkSources/{networksource} {"description":"changed"}
 DELETE /networkSources/{networksource}
+GET /dynamicGroups?compartmentId={tenancy}
+GET /dynamicGroups/{dynamicgroup}
+POST /dynamicGroups {"compartmentId":"{tenancy}","name":"made","description":"","matchingRule":"resource.id = 'x'"}
+PUT /dynamicGroups/{dynamicgroup} {"description":"changed"}
+DELETE /dynamicGroups/{dynamicgroup}
 "#;
 
 async fn a_user_without_rights_can_not_tell_what_is_there(engine: EngineKind) {
@@ -204,6 +209,12 @@ async fn a_user_without_rights_can_not_tell_what_is_there(engine: EngineKind) {
     let KeyId::ApiKey { fingerprint, .. } = &admin.key_id() else { panic!() };
     let office = json!({ "compartmentId": tenancy, "name": "office", "description": "" }).to_string();
     let office = json_of(&admin.send("POST", "/20160918/networkSources", &office).await)["id"].clone();
+    let machines = json!({
+        "compartmentId": tenancy, "name": "machines", "description": "",
+        "matchingRule": "resource.type = 'instance'",
+    });
+    let machines =
+        json_of(&admin.send("POST", "/20160918/dynamicGroups", &machines.to_string()).await)["id"].clone();
     let there = [
         ("tenancy", tenancy.clone()),
         ("membership", first(&memberships).await),
@@ -212,6 +223,7 @@ async fn a_user_without_rights_can_not_tell_what_is_there(engine: EngineKind) {
         ("fingerprint", fingerprint.to_string()),
         ("user", admin.user.clone()),
         ("group", group),
+        ("dynamicgroup", machines.as_str().unwrap().to_owned()),
         ("networksource", office.as_str().unwrap().to_owned()),
     ];
     let fill = |text: &str, is_there: bool| {

@@ -33,7 +33,8 @@ fn a_check_says_one_line_a_statement_and_its_place_in_the_file() {
         \tAllow group A to reed repos in tenancy where target.repo.name == 'x'\n\
         to read repos in tenancy\n\
         Allow group A to {INSTANCE_READ, REPOSITORY_READ, VCN_READ} in tenancy\n\
-        Allow group A to {INSTANCE_READ, REPOSITORY_REED} in tenancy";
+        Allow group A to {INSTANCE_READ, REPOSITORY_REED} in tenancy\n\
+        Allow dynamic-group A to read repos in tenancy";
     let (code, said, complained) = policy(&["check", "-"], text);
     assert_eq!(code, Some(1));
     assert_eq!(complained, "");
@@ -49,13 +50,14 @@ fn a_check_says_one_line_a_statement_and_its_place_in_the_file() {
             &format!("  warning: 7:51: {}", foreign("VCN_READ")),
             "invalid: 8:34: expected a permission, found `REPOSITORY_REED`; did you mean `REPOSITORY_READ`?",
             &format!("  warning: 8:19: {}", foreign("INSTANCE_READ")),
+            "valid: warning: 9:7: dynamic groups have no members here yet: the statement grants nothing",
         ]
     );
 
     let (code, said, _) = policy(&["check", "-", "--output", "json"], text);
     assert_eq!(code, Some(1));
     let said: Value = serde_json::from_str(&said).unwrap();
-    assert_eq!(said.as_array().unwrap().len(), 5);
+    assert_eq!(said.as_array().unwrap().len(), 6);
     assert_eq!(
         said[0],
         json!({ "line": 3, "statement": "Allow group A to read repos in tenancy", "valid": true, "problems": [] })

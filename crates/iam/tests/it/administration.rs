@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use tokio::task::JoinSet;
+use wharfinger_iam::dynamic_groups::{self, DynamicGroupText};
 use wharfinger_iam::groups::GroupChanges;
 use wharfinger_iam::network_sources::{self, NetworkSourceText};
 use wharfinger_iam::policies::{self, PolicyText};
@@ -52,6 +53,11 @@ async fn run_everything(installation: &Installation) {
     network_sources::delete_network_source(local, tenancy, &source.ocid).await.unwrap();
     let prod = compartments::create_compartment(local, &tenancy.root_ocid, "prod", "").await.unwrap();
     compartments::move_compartment(local, &dev.ocid, &prod.ocid).await.unwrap();
+    let none =
+        || DynamicGroupText { matching_rule: Some("resource.id = 'x'".to_owned()), ..Default::default() };
+    let machines = dynamic_groups::create_dynamic_group(local, tenancy, "machines", none()).await.unwrap();
+    dynamic_groups::update_dynamic_group(local, tenancy, &machines.ocid, none()).await.unwrap();
+    dynamic_groups::delete_dynamic_group(local, tenancy, &machines.ocid).await.unwrap();
     compartments::delete_compartment(local, &dev.ocid).await.unwrap();
     compartments::recover_compartment(local, &dev.ocid).await.unwrap();
     let much_later =

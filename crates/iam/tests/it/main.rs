@@ -4,6 +4,7 @@
 mod administration;
 mod api_keys;
 mod directory;
+mod dynamic_groups;
 mod explanations;
 mod login;
 mod moves;

@@ -64,6 +64,20 @@ CREATE TABLE network_source (
     UNIQUE (tenancy_id, name)
 ) STRICT;
 
+-- Which resources are in it, by rule.
+CREATE TABLE dynamic_group (
+    id INTEGER PRIMARY KEY,
+    ocid TEXT NOT NULL UNIQUE,
+    tenancy_id INTEGER NOT NULL REFERENCES tenancy (id) ON DELETE RESTRICT,
+    name TEXT NOT NULL,
+    description TEXT NOT NULL,
+    matching_rule TEXT NOT NULL,
+    freeform_tags TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    UNIQUE (tenancy_id, name)
+) STRICT;
+
 -- How an operation went that the API calls asynchronous; compartment and resource are OCIDs.
 CREATE TABLE work_request (
     id INTEGER PRIMARY KEY,

@@ -9,6 +9,7 @@ mod generate;
 mod grants;
 mod hostile;
 mod laws;
+mod matching;
 mod policies;
 mod scale;
 mod scenario;

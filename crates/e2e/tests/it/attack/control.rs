@@ -215,7 +215,7 @@ impl Installation {
         let is_known = column == "powerless";
         let ids = self.names.iter().filter(move |(name, ..)| !is_known || *name != "namespace");
         let ids = ids.map(|(_, there, _)| there.as_str());
-        let words = ["victim", "crew", "deck", "dock", "harbour", "BEGIN PUBLIC KEY"];
+        let words = ["victim", "crew", "deck", "dock", "harbour", "machines", "BEGIN PUBLIC KEY"];
         ids.chain(words).filter(move |secret| !asked.contains(secret))
     }
 
@@ -315,6 +315,9 @@ async fn names(program: &Program, administrator: &Signer) -> Vec<(&'static str, 
     let mut office = named("office");
     office["publicSourceList"] = json!(["192.0.2.0/24"]);
     let source = id(&make("networkSources", office).await);
+    let mut machines = named("machines");
+    machines["matchingRule"] = json!("any {resource.compartment.id = 'ocid1.compartment.oc1..machines'}");
+    let rule = id(&make("dynamicGroups", machines).await);
     let deleted = administrator.send("DELETE", &format!("/20160918/compartments/{gone}"), "").await;
     let request = deleted.headers()["opc-work-request-id"].to_str().unwrap().to_owned();
     let absent = |ocid: &str| {
@@ -333,6 +336,7 @@ async fn names(program: &Program, administrator: &Signer) -> Vec<(&'static str, 
         ("quay", quay),
         ("policy", policy),
         ("source", source),
+        ("rule", rule),
         ("request", request),
     ];
     let mut names: Vec<_> = ids
@@ -359,6 +363,10 @@ fn body_called(name: &str) -> Value {
         "source" => json!({
             "compartmentId": "{tenancy}", "name": "made", "description": "made",
             "publicSourceList": ["198.51.100.0/24"],
+        }),
+        "rule" => json!({
+            "compartmentId": "{tenancy}", "name": "made", "description": "made",
+            "matchingRule": "resource.type = 'instance'",
         }),
         "membership" => json!({ "userId": "{user}", "groupId": "{deck}" }),
         "described" => json!({ "description": "changed" }),
