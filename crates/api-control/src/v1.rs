@@ -17,6 +17,7 @@ use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wharfinger_iam::auth_tokens::{self, AuthToken};
+use wharfinger_iam::domains::{self, Domain};
 use wharfinger_iam::groups::{self, Group};
 use wharfinger_iam::memberships::Membership;
 use wharfinger_iam::users::{self, User};
@@ -52,7 +53,9 @@ pub(crate) fn routes() -> Vec<Entry> {
         ("explain_decision", "/api/v1/decisions", post(explanations::explain_decision)),
         ("list_rights", "/api/v1/rights", get(explanations::list_rights)),
         ("update_tenancy", "/api/v1/tenancies/{name}", patch(update_tenancy)),
+        ("list_domains", "/api/v1/domains", get(list_domains)),
         ("create_domain", "/api/v1/domains", post(create_domain)),
+        ("delete_domain", "/api/v1/domains/{name}", delete(delete_domain)),
     ]
 }
 
@@ -389,8 +392,23 @@ async fn update_tenancy(caller: Caller, Path(name): Path<String>, body: Body<Upd
     })))
 }
 
+fn domain_view(domain: &Domain) -> Value {
+    json!({ "id": domain.ocid, "name": domain.name, "timeCreated": time(domain.created_at) })
+}
+
 async fn create_domain(caller: Caller, body: Body<NameBody>) -> Answer {
     let Json(body) = body?;
-    let domain = tenancies::create_domain(&caller.ctx, &caller.tenancy, &body.name).await?;
-    Ok(Json(json!({ "id": domain.ocid, "name": domain.name, "timeCreated": time(domain.created_at) })))
+    Ok(Json(domain_view(&domains::create_domain(&caller.ctx, &caller.tenancy, &body.name).await?)))
+}
+
+async fn list_domains(caller: Caller, page: PageParameters) -> Result<Response, Failure> {
+    let page = page?.0.page()?;
+    let listing = Listing::by_name(page.limit, page.last);
+    let domains = domains::list_domains(&caller.ctx, &caller.tenancy, &listing).await?;
+    Ok(page_of(domains.rows.iter().map(domain_view).collect(), domains.next_page))
+}
+
+async fn delete_domain(caller: Caller, Path(name): Path<String>) -> Answer {
+    let domain = domains::delete_domain(&caller.ctx, &caller.tenancy, &name).await?;
+    Ok(Json(with(domain_view(&domain), "lifecycleState", "DELETED")))
 }

@@ -1,5 +1,7 @@
 //! Compartments: the tree in which resources are kept and rights are given.
 
+use std::collections::HashSet;
+
 use wharfinger_audit::Subject;
 use wharfinger_metastore::{Tx, operations, row, statements};
 use wharfinger_types::{Ocid, Permission, ResourceKind};
@@ -274,31 +276,90 @@ pub(crate) fn is_gone(compartment: &Compartment, now: i64) -> bool {
     compartment.deleted_at.is_some_and(|at| at.saturating_add(RECOVERABLE_SECS * 1_000_000) < now)
 }
 
+/// Which compartments a list has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessLevel {
+    /// Those that the principal may inspect, for one who may inspect the compartment whose list it is.
+    Any,
+    /// Those that the principal may inspect or has repositories in that it may, and those above them; of the
+    /// latter no more than the name.
+    Accessible,
+}
+
 /// The children of a compartment, or of the root all that is below it. What the principal may not see is
 /// left out.
 pub async fn list_compartments(
     ctx: &Ctx,
     parent: &str,
     subtree: bool,
+    access: AccessLevel,
     listing: &Listing,
 ) -> Result<Listed<Compartment>, Error> {
+    if access == AccessLevel::Accessible {
+        return list_accessible(ctx, parent, subtree, listing).await;
+    }
     let parent = ctx.compartment(parent, Permission::CompartmentInspect).await?;
+    check_subtree(&parent, subtree)?;
+    let all: Vec<Compartment> = ctx.store().all(&COMPARTMENTS_BY_TENANCY, &[&parent.tenancy_id]).await?;
+    let is_wanted = |row: &Compartment| {
+        is_below(row, &parent, subtree)
+            && !is_gone(row, ctx.now().0)
+            && ctx.allows(Permission::CompartmentInspect, &row.target())
+    };
+    listing::page_of(all.into_iter().filter(is_wanted).collect(), listing)
+}
+
+/// As [`list_compartments`], for one who need not have a right on the parent itself.
+async fn list_accessible(
+    ctx: &Ctx,
+    parent: &str,
+    subtree: bool,
+    listing: &Listing,
+) -> Result<Listed<Compartment>, Error> {
+    let refuse = || ctx.refuse(Permission::CompartmentInspect);
+    let ocid: Ocid = parent.parse().map_err(|_| refuse())?;
+    let found: Option<Compartment> = ctx.store().opt(&COMPARTMENT_BY_OCID, &[&ocid.as_str()]).await?;
+    let parent = found.filter(|parent| parent.deleted_at.is_none()).ok_or_else(refuse)?;
+    let all: Vec<Compartment> = ctx.store().all(&COMPARTMENTS_BY_TENANCY, &[&parent.tenancy_id]).await?;
+    let live = all.into_iter().filter(|row| row.deleted_at.is_none());
+    let may = |row: &Compartment, right| ctx.allows(right, &row.target());
+    let inspected = |row: Compartment| {
+        let is_seen = may(&row, Permission::CompartmentInspect);
+        (row, is_seen)
+    };
+    let seen: Vec<(Compartment, bool)> = live.map(inspected).collect();
+    let has = |row: &Compartment, is_seen: bool| is_seen || may(row, Permission::RepositoryInspect);
+    let mut accessible: HashSet<&str> = HashSet::new();
+    for (row, is_seen) in &seen {
+        let mut at = has(row, *is_seen).then_some(row);
+        while let Some(row) = at.filter(|row| accessible.insert(&row.ocid)) {
+            at = seen.iter().map(|(above, _)| above).find(|above| Some(&above.ocid) == row.parent.as_ref());
+        }
+    }
+    if !accessible.contains(parent.ocid.as_str()) {
+        return Err(refuse());
+    }
+    check_subtree(&parent, subtree)?;
+    let rows = seen
+        .iter()
+        .filter(|(row, _)| is_below(row, &parent, subtree) && accessible.contains(row.ocid.as_str()));
+    let shown = |(row, is_seen): &(Compartment, bool)| match is_seen {
+        true => row.clone(),
+        false => Compartment { description: String::new(), ..row.clone() },
+    };
+    listing::page_of(rows.map(shown).collect(), listing)
+}
+
+fn check_subtree(parent: &Compartment, subtree: bool) -> Result<(), Error> {
     if subtree && parent.parent.is_some() {
         let remedy = "list the subtree of the tenancy's root only";
         return Err(Error::Invalid { field: "compartmentIdInSubtree", value: "true".to_owned(), remedy });
     }
-    let all: Vec<Compartment> = ctx.store().all(&COMPARTMENTS_BY_TENANCY, &[&parent.tenancy_id]).await?;
-    let is_wanted = |compartment: &Compartment| {
-        let is_below = if subtree {
-            compartment.parent.is_some()
-        } else {
-            compartment.parent.as_deref() == Some(&parent.ocid)
-        };
-        is_below
-            && !is_gone(compartment, ctx.now().0)
-            && ctx.allows(Permission::CompartmentInspect, &compartment.target())
-    };
-    listing::page_of(all.into_iter().filter(is_wanted).collect(), listing)
+    Ok(())
+}
+
+fn is_below(row: &Compartment, parent: &Compartment, subtree: bool) -> bool {
+    if subtree { row.parent.is_some() } else { row.parent.as_deref() == Some(&parent.ocid) }
 }
 
 /// Renames a compartment or describes it anew. Statements that name it by its old name give nothing

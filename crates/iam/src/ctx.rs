@@ -326,6 +326,6 @@ fn inspect(permission: Permission) -> Permission {
         | UserAuthTokenReset | UserAuthTokenRemove | UserApiKeyAdd | UserApiKeyRemove => UserInspect,
         GroupInspect | GroupCreate | GroupUpdate | GroupDelete => GroupInspect,
         TenancyInspect | TenancyUpdate | TenancyCreate => TenancyInspect,
-        NamespaceRead => NamespaceRead,
+        NamespaceRead | NamespaceUpdate => NamespaceRead,
     }
 }

@@ -15,6 +15,7 @@ pub mod compartments;
 mod conditions;
 mod ctx;
 mod decision;
+pub mod domains;
 pub mod dynamic_groups;
 mod error;
 pub mod explanations;
@@ -65,6 +66,7 @@ pub const STATEMENTS: &[&[&Statement]] = &[
     compartment_moves::STATEMENTS,
     compartments::STATEMENTS,
     conditions::STATEMENTS,
+    domains::STATEMENTS,
     dynamic_groups::STATEMENTS,
     groups::STATEMENTS,
     home::STATEMENTS,
@@ -88,8 +90,10 @@ pub const OPERATIONS: &[&[&Operation]] = &[
     bootstrap::OPERATIONS,
     compartment_moves::OPERATIONS,
     compartments::OPERATIONS,
+    domains::OPERATIONS,
     dynamic_groups::OPERATIONS,
     groups::OPERATIONS,
+    home::OPERATIONS,
     memberships::OPERATIONS,
     network_sources::OPERATIONS,
     policies::OPERATIONS,

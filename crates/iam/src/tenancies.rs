@@ -3,14 +3,16 @@
 use std::sync::PoisonError;
 
 use wharfinger_audit::Subject;
-use wharfinger_metastore::{Param, Tx, operations, row, statements};
+use wharfinger_metastore::{Tx, operations, row, statements};
 use wharfinger_policy::DenyStatements;
 use wharfinger_types::{Namespace, Ocid, Permission, ResourceKind};
 
 use crate::bootstrap::{Founding, FoundingSpec};
 use crate::registry_tokens::TOKEN_KEY_INSERT;
 use crate::users::DEFAULT_DOMAIN;
-use crate::{Ctx, Error, Iam, Principal, Protected, Target, bootstrap, policies, rights, secret, users};
+use crate::{
+    Ctx, Error, Iam, Principal, Protected, Target, bootstrap, domains, policies, rights, secret, users,
+};
 
 statements! {
     /// A tenancy and its root compartment.
@@ -41,9 +43,6 @@ statements! {
     ROOT_INSERT =
         "INSERT INTO compartment (ocid, tenancy_id, name, description, created_at, revision)
          VALUES ($1, $2, $3, 'The root of the tenancy', $4, 0) RETURNING id";
-    DOMAIN_INSERT =
-        "INSERT INTO identity_domain (ocid, tenancy_id, name, created_at) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (tenancy_id, name) DO NOTHING RETURNING id";
 }
 
 row! {
@@ -72,24 +71,12 @@ operations! {
     /// Founds another tenancy.
     CREATE_TENANCY = create_tenancy { Durable, Serializable, audited };
     UPDATE_TENANCY = update_tenancy { Durable, Serializable, audited };
-    CREATE_DOMAIN = create_domain { Durable, Serializable, audited };
 }
 
 impl Protected for Tenancy {
     fn target(&self) -> Target {
         Target::tenancy(self.id)
     }
-}
-
-/// A domain: users and groups whose names are taken in no other.
-#[derive(Debug, Clone)]
-pub struct Domain {
-    /// OCID.
-    pub ocid: String,
-    /// Name in the tenancy.
-    pub name: String,
-    /// Microseconds since the epoch.
-    pub created_at: i64,
 }
 
 /// Makes deny statements count in the tenancy of that name, for good. With it comes the policy that says who may
@@ -121,25 +108,6 @@ pub async fn update_tenancy(ctx: &Ctx, name: &str) -> Result<Tenancy, Error> {
             let subject = Subject::new(&tenancy.ocid, &tenancy.name).with("denyPolicies", true);
             wharfinger_audit::record(tx, tenancy.id, &origin, &subject)?;
             Ok(tenancy.clone())
-        })
-        .await
-}
-
-/// Creates a domain without users and groups. It is named before theirs: `DOMAIN/NAME`.
-pub async fn create_domain(ctx: &Ctx, tenancy: &Tenancy, name: &str) -> Result<Domain, Error> {
-    ctx.require(Permission::TenancyUpdate, &tenancy.target())?;
-    users::check_name("domain", name)?;
-    let ocid = secret::new_ocid(ResourceKind::Domain)?.to_string();
-    let domain = Domain { ocid, name: name.to_owned(), created_at: ctx.now().0 };
-    let (origin, tenancy_id) = (ctx.origin(), tenancy.id);
-    ctx.store()
-        .write(&CREATE_DOMAIN, move |tx| {
-            let args: &[&dyn Param] = &[&domain.ocid, &tenancy_id, &domain.name, &domain.created_at];
-            if tx.opt::<i64>(&DOMAIN_INSERT, args)?.is_none() {
-                return Err(Error::NameTaken { what: "domain", name: domain.name.clone() });
-            }
-            wharfinger_audit::record(tx, tenancy_id, &origin, &Subject::new(&domain.ocid, &domain.name))?;
-            Ok(domain.clone())
         })
         .await
 }
@@ -186,7 +154,8 @@ pub(crate) fn found(tx: &mut Tx, spec: &FoundingSpec, now: i64) -> Result<i64, E
     let root_id: i64 = tx.one(&ROOT_INSERT, &[&spec.tenancy_ocid, &tenancy_id, &spec.name, &now])?;
     let (policy, root) = (spec.policy_ocid.clone(), spec.tenancy_ocid.clone());
     policies::insert(tx, &policies::tenant_admin_policy(policy, tenancy_id, root, now), root_id)?;
-    let domain_id: i64 = tx.one(&DOMAIN_INSERT, &[&spec.domain_ocid, &tenancy_id, &DEFAULT_DOMAIN, &now])?;
+    let domain_id: i64 =
+        tx.one(&domains::DOMAIN_INSERT, &[&spec.domain_ocid, &tenancy_id, &DEFAULT_DOMAIN, &now])?;
     bootstrap::found_administrators(tx, spec, tenancy_id, domain_id, now)?;
     Ok(tenancy_id)
 }

@@ -176,6 +176,10 @@ enum Tenancy {
 enum Domain {
     /// Create an empty domain.
     Create { name: String },
+    /// List domains.
+    List,
+    /// Delete a domain that has neither users nor groups.
+    Delete { name: String },
 }
 
 /// What must be encoded in a part of a URL (RFC 3986, section 2.3).
@@ -251,6 +255,8 @@ impl Resource {
             Resource::Domain(Domain::Create { name }) => {
                 call(Method::POST, &["domains"], Some(json!({ "name": name })))
             }
+            Resource::Domain(Domain::List) => list(&["domains"]),
+            Resource::Domain(Domain::Delete { name }) => call(Method::DELETE, &["domains", name], None),
             Resource::Explain(Explain { user, permission, repository, compartment, at, from }) => {
                 let question = json!({
                     "user": user,

@@ -69,6 +69,8 @@ permissions! {
     TenancyUpdate = "TENANCY_UPDATE",
     /// See where Object Storage would put what names no compartment.
     NamespaceRead = "OBJECTSTORAGE_NAMESPACE_READ",
+    /// Change where Object Storage would put it.
+    NamespaceUpdate = "OBJECTSTORAGE_NAMESPACE_UPDATE",
     /// See compartments and what is listed of them, such as availability domains.
     CompartmentInspect = "COMPARTMENT_INSPECT",
     /// Create a compartment.

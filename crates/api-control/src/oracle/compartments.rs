@@ -80,7 +80,8 @@ async fn list_compartments(parameters: Parameters, caller: Caller) -> Answer {
     let listing = query.listing()?;
     let parent = required("compartmentId", query.compartment())?;
     let subtree = query.compartment_id_in_subtree.unwrap_or(false);
-    let listed = compartments::list_compartments(&caller.ctx, parent, subtree, &listing).await?;
+    let access = query.access_level()?;
+    let listed = compartments::list_compartments(&caller.ctx, parent, subtree, access, &listing).await?;
     page(listed.rows.iter().map(view).collect(), listed.next_page)
 }
 

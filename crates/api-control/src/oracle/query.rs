@@ -3,6 +3,7 @@
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
 use serde::Deserialize;
+use wharfinger_iam::compartments::AccessLevel;
 use wharfinger_iam::{Ctx, Error, Listing, SortBy, SortOrder, Tenancy, home};
 use wharfinger_types::Permission;
 
@@ -25,6 +26,7 @@ pub(super) struct ListQuery {
     sort_order: Option<String>,
     lifecycle_state: Option<String>,
     resource_identifier: Option<String>,
+    access_level: Option<String>,
     pub(super) user_id: Option<String>,
     pub(super) group_id: Option<String>,
 }
@@ -47,6 +49,15 @@ impl ListQuery {
     /// The resource asked for, if any.
     pub(super) fn resource(&self) -> Option<&str> {
         self.resource_identifier.as_deref()
+    }
+
+    /// Which compartments are asked for.
+    pub(super) fn access_level(&self) -> Result<AccessLevel, Failure> {
+        match self.access_level.as_deref() {
+            None | Some("ANY") => Ok(AccessLevel::Any),
+            Some("ACCESSIBLE") => Ok(AccessLevel::Accessible),
+            Some(other) => Err(invalid("accessLevel", other, "use ANY or ACCESSIBLE")),
+        }
     }
 
     /// How many, and from where on.

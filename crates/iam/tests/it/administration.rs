@@ -5,11 +5,13 @@ use std::collections::HashSet;
 use tokio::task::JoinSet;
 use wharfinger_iam::dynamic_groups::{self, DynamicGroupText};
 use wharfinger_iam::groups::GroupChanges;
+use wharfinger_iam::home::NamespaceChanges;
 use wharfinger_iam::network_sources::{self, NetworkSourceText};
 use wharfinger_iam::policies::{self, PolicyText};
 use wharfinger_iam::users::UserChanges;
 use wharfinger_iam::{
-    Cap, Error, Iam, Limits, Listing, Request, api_keys, auth_tokens, compartments, groups, tenancies, users,
+    Cap, Error, Iam, Limits, Listing, Request, api_keys, auth_tokens, compartments, domains, groups, home,
+    tenancies, users,
 };
 use wharfinger_metastore::{Record, Store};
 use wharfinger_testkit::on_each_engine;
@@ -37,7 +39,10 @@ async fn run_everything(installation: &Installation) {
     users::delete_user(local, tenancy, "alice").await.unwrap();
     tenancies::create_tenancy(local, "Other", None).await.unwrap();
     tenancies::update_tenancy(local, &tenancy.name).await.unwrap();
-    tenancies::create_domain(local, tenancy, "Partners").await.unwrap();
+    domains::create_domain(local, tenancy, "Partners").await.unwrap();
+    domains::delete_domain(local, tenancy, "Partners").await.unwrap();
+    let changes = NamespaceChanges::default();
+    home::update_namespace_metadata(local, tenancy, &changes).await.unwrap();
     let dev = compartments::create_compartment(local, &tenancy.root_ocid, "dev", "").await.unwrap();
     let dev = compartments::update_compartment(local, &dev.ocid, None, Some("For developers")).await.unwrap();
     let text = PolicyText {

@@ -6,6 +6,7 @@ mod api_keys;
 mod directory;
 mod dynamic_groups;
 mod explanations;
+mod home;
 mod login;
 mod moves;
 mod network_sources;

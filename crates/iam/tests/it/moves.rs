@@ -1,6 +1,7 @@
 //! Compartments that are moved: what comes along, what is refused, who may, and what happens at once.
 
 use tokio::task::JoinSet;
+use wharfinger_iam::compartments::AccessLevel;
 use wharfinger_iam::policies::{self, PolicyText};
 use wharfinger_iam::work_requests;
 use wharfinger_iam::{Conditions, Ctx, Error, Listing, Target, compartments};
@@ -19,7 +20,8 @@ fn under(installation: &Installation, if_match: Option<&str>, retry: Option<&str
 async fn tree(installation: &Installation) -> Vec<String> {
     let (local, root) = (installation.local(), &installation.tenancy.root_ocid);
     let listing = Listing::by_name(100, None);
-    let rows = compartments::list_compartments(&local, root, true, &listing).await.unwrap().rows;
+    let rows =
+        compartments::list_compartments(&local, root, true, AccessLevel::Any, &listing).await.unwrap().rows;
     let name = |ocid: &str| rows.iter().find(|row| row.ocid == ocid).map_or("root", |row| row.name.as_str());
     rows.iter()
         .map(|row| format!("{} < {}", row.name, name(row.parent.as_deref().unwrap_or_default())))

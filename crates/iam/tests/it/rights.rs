@@ -1,9 +1,11 @@
 //! Compartments and policies, and what they let people do.
 
 use tokio::task::JoinSet;
+use wharfinger_iam::compartments::AccessLevel;
 use wharfinger_iam::policies::{self, Policy, PolicyText};
 use wharfinger_iam::{
-    Conditions, Ctx, Error, Listing, Target, compartments, groups, memberships, tenancies, work_requests,
+    Conditions, Ctx, Error, Listing, Target, compartments, domains, groups, memberships, tenancies,
+    work_requests,
 };
 use wharfinger_metastore::Store;
 use wharfinger_testkit::on_each_engine;
@@ -162,7 +164,7 @@ on_each_engine! {
         assert!(compartments::delete_compartment(&alice, &team.ocid).await.is_err());
         let alice = installation.iam.login(request(), "acme/alice", &secret).await.unwrap();
         compartments::delete_compartment(&alice, &team.ocid).await.unwrap();
-        assert!(compartments::list_compartments(&alice, &root, false, &Listing::by_name(10, None)).await.is_err());
+        assert!(compartments::list_compartments(&alice, &root, false, AccessLevel::Any, &Listing::by_name(10, None)).await.is_err());
     }
 
     async fn compartments_are_six_levels_deep_and_names_unique_in_each(store: Store) {
@@ -183,12 +185,12 @@ on_each_engine! {
         }
         let count = async |subtree: bool| {
             let listing = Listing::by_name(10, None);
-            compartments::list_compartments(&local, &root, subtree, &listing).await.unwrap().rows.len()
+            compartments::list_compartments(&local, &root, subtree, AccessLevel::Any, &listing).await.unwrap().rows.len()
         };
         assert_eq!((count(true).await, count(false).await), (6, 1));
-        let first = compartments::list_compartments(&local, &root, true, &Listing::by_name(4, None)).await.unwrap();
+        let first = compartments::list_compartments(&local, &root, true, AccessLevel::Any, &Listing::by_name(4, None)).await.unwrap();
         let rest = Listing::by_name(4, first.next_page);
-        let rest = compartments::list_compartments(&local, &root, true, &rest).await.unwrap();
+        let rest = compartments::list_compartments(&local, &root, true, AccessLevel::Any, &rest).await.unwrap();
         assert_eq!(rest.rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["level5", "level6"]);
         assert_eq!(rest.next_page, None);
     }
@@ -324,16 +326,18 @@ on_each_engine! {
         let root = tenancy.root_ocid.clone();
         let missing = groups::create_group(&local, tenancy, "Partners/Builders").await;
         assert!(matches!(missing, Err(Error::NotFound { what: "domain", .. })), "{missing:?}");
-        tenancies::create_domain(&local, tenancy, "Partners").await.unwrap();
+        domains::create_domain(&local, tenancy, "Partners").await.unwrap();
         for taken in ["Partners", "Default"] {
-            let again = tenancies::create_domain(&local, tenancy, taken).await;
+            let again = domains::create_domain(&local, tenancy, taken).await;
             assert!(matches!(again, Err(Error::NameTaken { what: "domain", .. })), "{again:?}");
         }
         for bad in ["", "a/b", "a\0b", "ocid1.domain.oc1..x"] {
-            let refused = tenancies::create_domain(&local, tenancy, bad).await;
+            let refused = domains::create_domain(&local, tenancy, bad).await;
             assert!(matches!(refused, Err(Error::Invalid { .. })), "{bad}: {refused:?}");
         }
 
+        let listed = async || domains::list_domains(&local, tenancy, &Listing::by_name(10, None)).await.unwrap().rows;
+        assert_eq!(listed().await.iter().map(|domain| domain.name.as_str()).collect::<Vec<_>>(), ["Default", "Partners"]);
         let ours = builder(&installation).await;
         let theirs = installation.add_user("Partners/alice").await;
         groups::create_group(&local, tenancy, "Partners/Builders").await.unwrap();
@@ -353,7 +357,21 @@ on_each_engine! {
 
         let secret = installation.add_user("bob").await;
         let bob = installation.iam.login(request(), "acme/bob", &secret).await.unwrap();
-        let refused = tenancies::create_domain(&bob, tenancy, "Bobs").await;
+        let refused = domains::create_domain(&bob, tenancy, "Bobs").await;
         assert!(matches!(refused, Err(Error::Denied { .. })), "{refused:?}");
+        let refused = domains::list_domains(&bob, tenancy, &Listing::by_name(10, None)).await;
+        assert!(matches!(refused, Err(Error::Denied { .. })), "{refused:?}");
+        let (there, missing) =
+            (domains::delete_domain(&bob, tenancy, "Partners").await, domains::delete_domain(&bob, tenancy, "None").await);
+        assert_eq!(there.unwrap_err().to_string(), missing.unwrap_err().to_string());
+        for held in ["Default", "Partners"] {
+            let refused = domains::delete_domain(&local, tenancy, held).await;
+            assert!(matches!(refused, Err(Error::Conflict(_))), "{held}: {refused:?}");
+        }
+        domains::create_domain(&local, tenancy, "Empty").await.unwrap();
+        domains::delete_domain(&local, tenancy, "Empty").await.unwrap();
+        let missing = domains::delete_domain(&local, tenancy, "Empty").await;
+        assert!(matches!(missing, Err(Error::NotFound { .. })), "{missing:?}");
+        assert_eq!(listed().await.len(), 2);
     }
 }

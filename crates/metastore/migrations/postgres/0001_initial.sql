@@ -10,6 +10,9 @@ CREATE TABLE tenancy (
     create_on_first_push BOOLEAN NOT NULL,
     -- Whether its deny statements count; once on, for good.
     has_deny_statements BOOLEAN NOT NULL,
+    -- Defaults of Object Storage, as OCIDs; the root if none.
+    s3_compartment TEXT COLLATE "C",
+    swift_compartment TEXT COLLATE "C",
     -- Changes with everything that decisions are compiled from.
     rights_version BIGINT NOT NULL,
     created_at BIGINT NOT NULL

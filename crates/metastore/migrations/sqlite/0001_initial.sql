@@ -10,6 +10,9 @@ CREATE TABLE tenancy (
     create_on_first_push INTEGER NOT NULL,
     -- Whether its deny statements count; once on, for good.
     has_deny_statements INTEGER NOT NULL,
+    -- Defaults of Object Storage, as OCIDs; the root if none.
+    s3_compartment TEXT,
+    swift_compartment TEXT,
     -- Changes with everything that decisions are compiled from.
     rights_version INTEGER NOT NULL,
     created_at INTEGER NOT NULL

@@ -241,6 +241,7 @@ impl Installation {
             "/20160918/policies?compartmentId={tenancy}",
             "/20160918/workRequests?compartmentId={tenancy}",
             "/20160918/tenancies/{tenancy}",
+            "/n/{namespace}",
         ] {
             let target = self.fill(target, true);
             let answer = self.administrator.send("GET", &target, "").await;
@@ -374,6 +375,8 @@ fn body_called(name: &str) -> Value {
         "blocked" => json!({ "blocked": true }),
         "capabilities" => json!({ "canUseConsolePassword": false }),
         "key" => json!({ "key": "{key}" }),
+        "region" => json!({ "regionKey": "LCL" }),
+        "places" => json!({ "defaultS3CompartmentId": "{quay}", "defaultSwiftCompartmentId": "{tenancy}" }),
         "move" => json!({ "targetCompartmentId": "{quay}" }),
         other => panic!("there is no body called `{other}`"),
     }
