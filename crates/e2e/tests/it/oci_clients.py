@@ -16,6 +16,8 @@ from oci.identity import models
 from oci_cli import dynamic_loader
 from oci_cli.cli import cli
 
+import oci_commands
+
 config_file, endpoint = sys.argv[1:]
 config = oci.config.from_file(config_file)
 tenancy = config["tenancy"]
@@ -23,18 +25,18 @@ for service in ("iam", "os", "container-registry"):
     dynamic_loader.load_service(service)
 
 
-def run(line):
-    """A command as it is typed; `=` stands for a blank within a word. The same command within a second has the
-    same signature: it is refused, and the tool signs anew after a second."""
-    words = [word.replace("=", " ") for word in line.split()]
+def run(line, config_file=config_file, input=None):
+    """A command as it is typed, in which `=` stands for a blank within a word, or its words. The same command within
+    a second has the same signature: it is refused, and the tool signs anew after a second."""
+    words = [word.replace("=", " ") for word in line.split()] if isinstance(line, str) else line
     words = ["--config-file", config_file, "--max-retries", "3", "--endpoint", endpoint] + words
     sys.argv = ["oci"] + words
-    return click.testing.CliRunner().invoke(cli, words)
+    return click.testing.CliRunner().invoke(cli, words, input=input)
 
 
-def do(line):
+def do(line, **named):
     """A command that succeeds: what it prints, read as JSON."""
-    result = run(line)
+    result = run(line, **named)
     assert result.exit_code == 0, f"{line}: {result.exit_code}\n{result.output}\n{result.exception!r}"
     start = result.output.find("{")
     return json.loads(result.output[start:]) if start >= 0 else {}
@@ -164,7 +166,7 @@ def sdk(directory):
     refused(400, "MissingParameter", identity.list_user_group_memberships, tenancy)
     refused(400, "InvalidParameter", identity.list_users, tenancy, limit=0)
     refused(404, "NotFound", identity.list_mfa_totp_devices, dave.id)
-    refused(405, "MethodNotAllowed", identity.create_region_subscription,
+    refused(400, "InvalidParameter", identity.create_region_subscription,
             models.CreateRegionSubscriptionDetails(region_key="PHX"), tenancy)
 
     # Lists: every page, both ways.
@@ -276,3 +278,4 @@ def twice(call, *arguments, **named):
 with tempfile.TemporaryDirectory() as directory:
     command_line(directory)
     sdk(directory)
+    oci_commands.Commands(run, do, new_key, config, directory).all()
