@@ -1,13 +1,25 @@
 //! Errors in the control plane's dialect, Oracle Cloud's: `{"code", "message"}`.
 
+use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, header};
+use http::StatusCode;
 use http_body_util::LengthLimitError;
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 use wharfinger_iam::Error as IamError;
 use wharfinger_registry::Error;
 use wharfinger_types::{ErrorKind, ParseNameError};
+
+/// Why a request was refused or failed.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(crate) struct ErrorBody {
+    /// Oracle Cloud's word for it.
+    code: &'static str,
+    /// What is wrong, and what to do about it.
+    message: String,
+}
 
 /// A refusal or fault, ready to be rendered.
 #[derive(Debug)]
@@ -128,7 +140,6 @@ impl From<QueryRejection> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let body = json!({ "code": self.code, "message": self.message }).to_string();
-        (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+        (self.status, Json(ErrorBody { code: self.code, message: self.message })).into_response()
     }
 }

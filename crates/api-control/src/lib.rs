@@ -19,6 +19,11 @@ pub fn operations() -> Vec<&'static str> {
     v1::routes().into_iter().map(|(operation, ..)| operation).collect()
 }
 
+/// The OpenAPI document of `/api/v1/`.
+pub fn document() -> serde_json::Value {
+    v1::document()
+}
+
 /// The names of those that Oracle Cloud's clients know; some are those of their like in `/api/v1/`.
 pub fn oracle_operations() -> Vec<&'static str> {
     oracle::routes().into_iter().map(|(operation, ..)| operation).collect()

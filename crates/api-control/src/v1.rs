@@ -3,6 +3,8 @@
 //! Only the control socket has a principal here so far; over the network every route answers 401.
 
 mod explanations;
+mod openapi;
+mod views;
 
 use std::sync::Arc;
 
@@ -10,21 +12,23 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequestParts, Path, Query, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{Router, delete, get, patch, post, put};
+use axum::routing::Router;
 use axum::{Json, RequestPartsExt};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
-use serde::Deserialize;
-use serde_json::{Value, json};
-use wharfinger_iam::auth_tokens::{self, AuthToken};
-use wharfinger_iam::domains::{self, Domain};
-use wharfinger_iam::groups::{self, Group};
-use wharfinger_iam::memberships::Membership;
-use wharfinger_iam::users::{self, User};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa::openapi::path::HttpMethod;
+use wharfinger_iam::auth_tokens;
+use wharfinger_iam::domains;
+use wharfinger_iam::groups;
+use wharfinger_iam::users;
 use wharfinger_iam::{Ctx, Error as IamError, Iam, Listener, Listing, Tenancy, compartments, tenancies};
-use wharfinger_registry::repositories::{self, Repository, Visibility};
+use wharfinger_registry::repositories::{self, Visibility};
 use wharfinger_types::{Namespace, OperationName, Page, Permission, RepositoryName, Timestamp};
 
+use self::openapi::Operation;
 use crate::error::Failure;
 
 /// Where the next page of a list starts, as Oracle Cloud names it.
@@ -32,31 +36,71 @@ const NEXT_PAGE: HeaderName = HeaderName::from_static("opc-next-page");
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1_000;
 
-/// Every operation with its path and handler: router and list of names are both made from it.
-pub(crate) fn routes() -> Vec<Entry> {
+/// Every operation: router, list of names and document are all made from it.
+fn operations() -> Vec<Operation> {
+    use HttpMethod::{Delete, Get, Patch, Post, Put};
+    let on = "/api/v1/users/{user}/auth-tokens";
+    let one = "/api/v1/users/{user}/auth-tokens/{id}";
+    let member = "/api/v1/groups/{group}/users/{user}";
     vec![
-        ("list_users", "/api/v1/users", get(list_users)),
-        ("create_user", "/api/v1/users", post(create_user)),
-        ("update_user_state", "/api/v1/users/{user}", patch(update_user_state)),
-        ("delete_user", "/api/v1/users/{user}", delete(delete_user)),
-        ("list_auth_tokens", "/api/v1/users/{user}/auth-tokens", get(list_auth_tokens)),
-        ("create_auth_token", "/api/v1/users/{user}/auth-tokens", post(create_auth_token)),
-        ("delete_auth_token", "/api/v1/users/{user}/auth-tokens/{id}", delete(delete_auth_token)),
-        ("create_group", "/api/v1/groups", post(create_group)),
-        ("add_user_to_group", "/api/v1/groups/{group}/users/{user}", put(add_user_to_group)),
-        ("remove_user_from_group", "/api/v1/groups/{group}/users/{user}", delete(remove_user_from_group)),
-        ("list_repositories", "/api/v1/repositories", get(list_repositories)),
-        ("create_repository", "/api/v1/repositories", post(create_repository)),
-        ("update_repository", "/api/v1/repositories/{name}", patch(update_repository)),
-        ("delete_repository", "/api/v1/repositories/{name}", delete(delete_repository)),
-        ("create_tenancy", "/api/v1/tenancies", post(create_tenancy)),
-        ("explain_decision", "/api/v1/decisions", post(explanations::explain_decision)),
-        ("list_rights", "/api/v1/rights", get(explanations::list_rights)),
-        ("update_tenancy", "/api/v1/tenancies/{name}", patch(update_tenancy)),
-        ("list_domains", "/api/v1/domains", get(list_domains)),
-        ("create_domain", "/api/v1/domains", post(create_domain)),
-        ("delete_domain", "/api/v1/domains/{name}", delete(delete_domain)),
+        Operation::new("list_users", Get, "/api/v1/users", list_users).pages::<views::User>(),
+        Operation::new("create_user", Post, "/api/v1/users", create_user)
+            .takes::<NameBody>()
+            .answers::<views::User>(),
+        Operation::new("update_user_state", Patch, "/api/v1/users/{user}", update_user_state)
+            .takes::<UpdateUserStateBody>()
+            .answers::<views::User>(),
+        Operation::new("delete_user", Delete, "/api/v1/users/{user}", delete_user).answers::<views::User>(),
+        Operation::new("list_auth_tokens", Get, on, list_auth_tokens).lists::<views::AuthToken>(),
+        Operation::new("create_auth_token", Post, on, create_auth_token)
+            .takes::<CreateAuthTokenBody>()
+            .answers::<views::AuthToken>(),
+        Operation::new("delete_auth_token", Delete, one, delete_auth_token).answers::<views::Deleted>(),
+        Operation::new("create_group", Post, "/api/v1/groups", create_group)
+            .takes::<NameBody>()
+            .answers::<views::Group>(),
+        Operation::new("add_user_to_group", Put, member, add_user_to_group).answers::<views::Membership>(),
+        Operation::new("remove_user_from_group", Delete, member, remove_user_from_group)
+            .answers::<views::Membership>(),
+        Operation::new("list_repositories", Get, "/api/v1/repositories", list_repositories)
+            .pages::<views::Repository>(),
+        Operation::new("create_repository", Post, "/api/v1/repositories", create_repository)
+            .takes::<CreateRepositoryBody>()
+            .answers::<views::Repository>(),
+        Operation::new("update_repository", Patch, "/api/v1/repositories/{name}", update_repository)
+            .takes::<UpdateRepositoryBody>()
+            .answers::<views::Repository>(),
+        Operation::new("delete_repository", Delete, "/api/v1/repositories/{name}", delete_repository)
+            .answers::<views::Repository>(),
+        Operation::new("create_tenancy", Post, "/api/v1/tenancies", create_tenancy)
+            .takes::<CreateTenancyBody>()
+            .answers::<views::Founding>(),
+        Operation::new("update_tenancy", Patch, "/api/v1/tenancies/{name}", update_tenancy)
+            .takes::<UpdateTenancyBody>()
+            .answers::<views::Tenancy>(),
+        Operation::new("list_domains", Get, "/api/v1/domains", list_domains).pages::<views::Domain>(),
+        Operation::new("create_domain", Post, "/api/v1/domains", create_domain)
+            .takes::<NameBody>()
+            .answers::<views::Domain>(),
+        Operation::new("delete_domain", Delete, "/api/v1/domains/{name}", delete_domain)
+            .answers::<views::Domain>(),
+        Operation::new("explain_decision", Post, "/api/v1/decisions", explanations::explain_decision)
+            .takes::<explanations::ExplainDecisionBody>()
+            .answers::<views::Decision>(),
+        Operation::new("list_rights", Get, "/api/v1/rights", explanations::list_rights)
+            .pages::<views::Right>()
+            .asks(&["user", "repository"]),
     ]
+}
+
+/// Every operation with its path and handler.
+pub(crate) fn routes() -> Vec<Entry> {
+    operations().into_iter().map(Operation::entry).collect()
+}
+
+/// The OpenAPI document.
+pub(crate) fn document() -> Value {
+    openapi::document(&operations())
 }
 
 pub(crate) fn router(iam: Iam) -> Router {
@@ -127,51 +171,11 @@ pub(crate) async fn named_tenancy(ctx: &Ctx, parts: &mut Parts) -> Result<Tenanc
     }
 }
 
-type Answer = Result<Json<Value>, Failure>;
+type Answer<T> = Result<Json<T>, Failure>;
 type Body<T> = Result<Json<T>, JsonRejection>;
 
 fn time(microseconds: i64) -> String {
     Timestamp(microseconds).to_string()
-}
-
-fn user_view(user: &User) -> Value {
-    json!({
-        "id": user.ocid,
-        "name": user.name,
-        "domain": user.domain,
-        "lifecycleState": if user.is_active { "ACTIVE" } else { "INACTIVE" },
-        "timeCreated": time(user.created_at),
-    })
-}
-
-fn group_view(group: &Group) -> Value {
-    json!({ "id": group.ocid, "name": group.name, "domain": group.domain, "timeCreated": time(group.created_at) })
-}
-
-fn membership_view(membership: &Membership) -> Value {
-    json!({
-        "groupId": membership.group_ocid,
-        "groupName": membership.group_name,
-        "userId": membership.user_ocid,
-        "userName": membership.user_name,
-    })
-}
-
-fn auth_token_view(token: &AuthToken) -> Value {
-    json!({ "id": token.ocid, "description": token.description, "timeCreated": time(token.created_at) })
-}
-
-fn repository_view(tenancy: &Tenancy, repository: &Repository, state: &str) -> Value {
-    json!({
-        "id": repository.ocid,
-        "displayName": repository.name,
-        "namespace": tenancy.namespace,
-        "compartmentId": repository.compartment,
-        "isPublic": repository.is_public,
-        "createdBy": repository.created_by,
-        "lifecycleState": state,
-        "timeCreated": time(repository.created_at),
-    })
 }
 
 /// A view with one more field.
@@ -200,7 +204,7 @@ impl PageQuery {
 type PageParameters = Result<Query<PageQuery>, QueryRejection>;
 
 /// A page, with the header that leads to the next one.
-pub(crate) fn page_of(views: Vec<Value>, next: Option<String>) -> Response {
+pub(crate) fn page_of(views: Vec<impl Serialize>, next: Option<String>) -> Response {
     let mut response = Json(views).into_response();
     if let Some(next) = next
         && let Ok(next) = HeaderValue::from_str(&next)
@@ -210,26 +214,26 @@ pub(crate) fn page_of(views: Vec<Value>, next: Option<String>) -> Response {
     response
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NameBody {
     name: String,
 }
 
-async fn create_user(caller: Caller, body: Body<NameBody>) -> Answer {
+async fn create_user(caller: Caller, body: Body<NameBody>) -> Answer<views::User> {
     let Json(body) = body?;
     let user = users::create_user(&caller.ctx, &caller.tenancy, body.name.as_str()).await?;
-    Ok(Json(user_view(&user)))
+    Ok(Json(views::User::from(&user)))
 }
 
 async fn list_users(caller: Caller, page: PageParameters) -> Result<Response, Failure> {
     let page = page?.0.page()?;
     let listing = Listing::by_name(page.limit, page.last);
     let users = users::list_users(&caller.ctx, &caller.tenancy, &listing).await?;
-    Ok(page_of(users.rows.iter().map(user_view).collect(), users.next_page))
+    Ok(page_of(users.rows.iter().map(views::User::from).collect(), users.next_page))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct UpdateUserStateBody {
     is_active: bool,
@@ -239,18 +243,18 @@ async fn update_user_state(
     caller: Caller,
     Path(user): Path<String>,
     body: Body<UpdateUserStateBody>,
-) -> Answer {
+) -> Answer<views::User> {
     let Json(body) = body?;
     let user = users::update_user_state(&caller.ctx, &caller.tenancy, &user, body.is_active).await?;
-    Ok(Json(user_view(&user)))
+    Ok(Json(views::User::from(&user)))
 }
 
-async fn delete_user(caller: Caller, Path(user): Path<String>) -> Answer {
+async fn delete_user(caller: Caller, Path(user): Path<String>) -> Answer<views::User> {
     let user = users::delete_user(&caller.ctx, &caller.tenancy, &user).await?;
-    Ok(Json(with(user_view(&user), "lifecycleState", "DELETED")))
+    Ok(Json(views::User::from(&user).deleted()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct CreateAuthTokenBody {
     description: String,
@@ -260,40 +264,49 @@ async fn create_auth_token(
     caller: Caller,
     Path(user): Path<String>,
     body: Body<CreateAuthTokenBody>,
-) -> Answer {
+) -> Answer<views::AuthToken> {
     let Json(body) = body?;
     let (token, secret) =
         auth_tokens::create_auth_token(&caller.ctx, &caller.tenancy, &user, &body.description).await?;
-    Ok(Json(with(auth_token_view(&token), "token", secret.reveal())))
+    Ok(Json(views::AuthToken::from(&token).with(secret.reveal())))
 }
 
-async fn list_auth_tokens(caller: Caller, Path(user): Path<String>) -> Answer {
+async fn list_auth_tokens(caller: Caller, Path(user): Path<String>) -> Answer<Vec<views::AuthToken>> {
     let tokens = auth_tokens::list_auth_tokens(&caller.ctx, &caller.tenancy, &user).await?;
-    Ok(Json(tokens.iter().map(auth_token_view).collect()))
+    Ok(Json(tokens.iter().map(views::AuthToken::from).collect()))
 }
 
-async fn delete_auth_token(caller: Caller, Path((user, id)): Path<(String, String)>) -> Answer {
+async fn delete_auth_token(
+    caller: Caller,
+    Path((user, id)): Path<(String, String)>,
+) -> Answer<views::Deleted> {
     auth_tokens::delete_auth_token(&caller.ctx, &caller.tenancy, &user, &id).await?;
-    Ok(Json(json!({ "id": id, "lifecycleState": "DELETED" })))
+    Ok(Json(views::Deleted::new(id)))
 }
 
-async fn create_group(caller: Caller, body: Body<NameBody>) -> Answer {
+async fn create_group(caller: Caller, body: Body<NameBody>) -> Answer<views::Group> {
     let Json(body) = body?;
     let group = groups::create_group(&caller.ctx, &caller.tenancy, body.name.as_str()).await?;
-    Ok(Json(group_view(&group)))
+    Ok(Json(views::Group::from(&group)))
 }
 
-async fn add_user_to_group(caller: Caller, Path((group, user)): Path<(String, String)>) -> Answer {
+async fn add_user_to_group(
+    caller: Caller,
+    Path((group, user)): Path<(String, String)>,
+) -> Answer<views::Membership> {
     let membership = groups::add_user_to_group(&caller.ctx, &caller.tenancy, &group, &user).await?;
-    Ok(Json(membership_view(&membership)))
+    Ok(Json(views::Membership::from(&membership)))
 }
 
-async fn remove_user_from_group(caller: Caller, Path((group, user)): Path<(String, String)>) -> Answer {
+async fn remove_user_from_group(
+    caller: Caller,
+    Path((group, user)): Path<(String, String)>,
+) -> Answer<views::Membership> {
     let membership = groups::remove_user_from_group(&caller.ctx, &caller.tenancy, &group, &user).await?;
-    Ok(Json(with(membership_view(&membership), "lifecycleState", "DELETED")))
+    Ok(Json(views::Membership::from(&membership).deleted()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct CreateRepositoryBody {
     display_name: String,
@@ -307,7 +320,7 @@ fn visibility(is_public: bool) -> Visibility {
     if is_public { Visibility::Public } else { Visibility::Private }
 }
 
-async fn create_repository(caller: Caller, body: Body<CreateRepositoryBody>) -> Answer {
+async fn create_repository(caller: Caller, body: Body<CreateRepositoryBody>) -> Answer<views::Repository> {
     let Json(body) = body?;
     let name: RepositoryName = body.display_name.parse()?;
     let Caller { ctx, tenancy } = &caller;
@@ -316,7 +329,7 @@ async fn create_repository(caller: Caller, body: Body<CreateRepositoryBody>) -> 
     let visibility = visibility(body.is_public);
     let repository =
         repositories::create_repository(ctx, tenancy, &compartment.ocid, &name, visibility).await?;
-    Ok(Json(repository_view(&caller.tenancy, &repository, "AVAILABLE")))
+    Ok(Json(views::Repository::new(&caller.tenancy, &repository)))
 }
 
 async fn list_repositories(caller: Caller, page: PageParameters) -> Result<Response, Failure> {
@@ -324,12 +337,11 @@ async fn list_repositories(caller: Caller, page: PageParameters) -> Result<Respo
     let repositories = repositories::list_repositories(&caller.ctx, &caller.tenancy, &page).await?;
     let is_full = repositories.len() >= page.limit;
     let next = repositories.last().filter(|_| is_full).map(|repository| repository.name.clone());
-    let views =
-        repositories.iter().map(|repository| repository_view(&caller.tenancy, repository, "AVAILABLE"));
+    let views = repositories.iter().map(|repository| views::Repository::new(&caller.tenancy, repository));
     Ok(page_of(views.collect(), next))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct UpdateRepositoryBody {
     is_public: bool,
@@ -339,76 +351,69 @@ async fn update_repository(
     caller: Caller,
     Path(name): Path<String>,
     body: Body<UpdateRepositoryBody>,
-) -> Answer {
+) -> Answer<views::Repository> {
     let Json(body) = body?;
     let name: RepositoryName = name.parse()?;
     let repository =
         repositories::update_repository(&caller.ctx, &caller.tenancy, &name, visibility(body.is_public))
             .await?;
-    Ok(Json(repository_view(&caller.tenancy, &repository, "AVAILABLE")))
+    Ok(Json(views::Repository::new(&caller.tenancy, &repository)))
 }
 
-async fn delete_repository(caller: Caller, Path(name): Path<String>) -> Answer {
+async fn delete_repository(caller: Caller, Path(name): Path<String>) -> Answer<views::Repository> {
     let name: RepositoryName = name.parse()?;
     let repository = repositories::delete_repository(&caller.ctx, &caller.tenancy, &name).await?;
-    Ok(Json(repository_view(&caller.tenancy, &repository, "DELETED")))
+    Ok(Json(views::Repository::new(&caller.tenancy, &repository).deleted()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct CreateTenancyBody {
     name: String,
     namespace: Option<String>,
 }
 
-async fn create_tenancy(caller: Caller, body: Body<CreateTenancyBody>) -> Answer {
+async fn create_tenancy(caller: Caller, body: Body<CreateTenancyBody>) -> Answer<views::Founding> {
     let Json(body) = body?;
     let namespace = body.namespace.map(|namespace| namespace.parse::<Namespace>()).transpose()?;
     let founding = tenancies::create_tenancy(&caller.ctx, &body.name, namespace).await?;
-    // Texts always serialise.
-    let view = serde_json::to_value(&founding).unwrap_or_default();
-    Ok(Json(with(view, "private_key", founding.private_key.reveal())))
+    Ok(Json(views::Founding::from(founding)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct UpdateTenancyBody {
     deny_policies: bool,
 }
 
-async fn update_tenancy(caller: Caller, Path(name): Path<String>, body: Body<UpdateTenancyBody>) -> Answer {
+async fn update_tenancy(
+    caller: Caller,
+    Path(name): Path<String>,
+    body: Body<UpdateTenancyBody>,
+) -> Answer<views::Tenancy> {
     let Json(body) = body?;
     if !body.deny_policies {
         let remedy = "deny statements are switched on for good: use `true`";
         return Err(IamError::Invalid { field: "denyPolicies", value: "false".to_owned(), remedy }.into());
     }
     let tenancy = tenancies::update_tenancy(&caller.ctx, &name).await?;
-    Ok(Json(json!({
-        "id": tenancy.ocid,
-        "name": tenancy.name,
-        "namespace": tenancy.namespace,
-        "region": tenancy.region,
-        "denyPolicies": true,
-    })))
+    Ok(Json(views::Tenancy::from(&tenancy)))
 }
 
-fn domain_view(domain: &Domain) -> Value {
-    json!({ "id": domain.ocid, "name": domain.name, "timeCreated": time(domain.created_at) })
-}
-
-async fn create_domain(caller: Caller, body: Body<NameBody>) -> Answer {
+async fn create_domain(caller: Caller, body: Body<NameBody>) -> Answer<views::Domain> {
     let Json(body) = body?;
-    Ok(Json(domain_view(&domains::create_domain(&caller.ctx, &caller.tenancy, &body.name).await?)))
+    let domain = domains::create_domain(&caller.ctx, &caller.tenancy, &body.name).await?;
+    Ok(Json(views::Domain::from(&domain)))
 }
 
 async fn list_domains(caller: Caller, page: PageParameters) -> Result<Response, Failure> {
     let page = page?.0.page()?;
     let listing = Listing::by_name(page.limit, page.last);
     let domains = domains::list_domains(&caller.ctx, &caller.tenancy, &listing).await?;
-    Ok(page_of(domains.rows.iter().map(domain_view).collect(), domains.next_page))
+    Ok(page_of(domains.rows.iter().map(views::Domain::from).collect(), domains.next_page))
 }
 
-async fn delete_domain(caller: Caller, Path(name): Path<String>) -> Answer {
+async fn delete_domain(caller: Caller, Path(name): Path<String>) -> Answer<views::Domain> {
     let domain = domains::delete_domain(&caller.ctx, &caller.tenancy, &name).await?;
-    Ok(Json(with(domain_view(&domain), "lifecycleState", "DELETED")))
+    Ok(Json(views::Domain::from(&domain).deleted()))
 }

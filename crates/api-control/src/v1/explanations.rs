@@ -5,16 +5,16 @@ use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
 use axum::response::Response;
 use serde::Deserialize;
-use serde_json::{Value, json};
-use wharfinger_iam::explanations::{self, NearStatement, Question, Right};
+use utoipa::ToSchema;
+use wharfinger_iam::explanations::{self, Question};
 use wharfinger_iam::{Error as IamError, Protected, Target, compartments};
 use wharfinger_registry::repositories;
 use wharfinger_types::{Permission, RepositoryName, Timestamp};
 
-use super::{Answer, Body, Caller, PageParameters, page_of};
+use super::{Answer, Body, Caller, PageParameters, page_of, views};
 use crate::error::Failure;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ExplainDecisionBody {
     user: String,
@@ -47,7 +47,10 @@ async fn compartment(caller: &Caller, path: &str) -> Result<Target, Failure> {
     Ok(compartments::by_path(&caller.ctx, &caller.tenancy, path, right).await?.target())
 }
 
-pub(super) async fn explain_decision(caller: Caller, body: Body<ExplainDecisionBody>) -> Answer {
+pub(super) async fn explain_decision(
+    caller: Caller,
+    body: Body<ExplainDecisionBody>,
+) -> Answer<views::Decision> {
     let Json(body) = body?;
     let at_remedy = "use a time such as `2026-04-01T15:00:00Z`";
     let at = body.at.map(|text| field("at", &text, at_remedy, Timestamp::from_rfc_3339)).transpose()?;
@@ -66,26 +69,7 @@ pub(super) async fn explain_decision(caller: Caller, body: Body<ExplainDecisionB
         from: from.transpose()?,
     };
     let explanation = explanations::explain_decision(&caller.ctx, &caller.tenancy, &question).await?;
-    let permission = question.permission.as_str();
-    let missing = explanation.missing_in.map(|path| json!({ "permission": permission, "compartment": path }));
-    Ok(Json(json!({
-        "allowed": explanation.is_allowed,
-        "statement": explanation.statement.as_ref().map(|statement| &statement.text),
-        "policy": explanation.statement.as_ref().map(|statement| &statement.policy),
-        "missing": missing,
-        "nearest": explanation.nearest.iter().map(near_view).collect::<Vec<_>>(),
-        "notes": explanation.notes,
-    })))
-}
-
-fn near_view(near: &NearStatement) -> Value {
-    json!({
-        "policy": near.statement.policy,
-        "index": near.statement.index,
-        "statement": near.statement.text,
-        "clause": near.clause,
-        "text": near.text,
-    })
+    Ok(Json(views::Decision::new(question.permission, explanation)))
 }
 
 #[derive(Deserialize)]
@@ -110,19 +94,5 @@ pub(super) async fn list_rights(
         }
         _ => return Err(Failure::invalid("name either `user` or `repository`".to_owned())),
     };
-    Ok(page_of(rights.rows.iter().map(right_view).collect(), rights.next_page))
-}
-
-fn right_view(right: &Right) -> Value {
-    let statement = right.statement.as_ref();
-    json!({
-        "subject": right.subject,
-        "effect": if right.is_denied { "deny" } else { "allow" },
-        "permissions": right.permissions.iter().map(|permission| permission.as_str()).collect::<Vec<_>>(),
-        "compartment": right.compartment,
-        "condition": right.condition,
-        "policy": statement.map(|statement| &statement.policy),
-        "index": statement.map(|statement| statement.index),
-        "statement": statement.map(|statement| &statement.text),
-    })
+    Ok(page_of(rights.rows.iter().map(views::Right::from).collect(), rights.next_page))
 }

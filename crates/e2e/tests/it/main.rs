@@ -22,6 +22,7 @@ mod incidents;
 mod kill;
 mod manifests;
 mod oci;
+mod openapi;
 mod policy;
 mod quirks;
 mod races;

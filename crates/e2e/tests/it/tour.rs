@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use wharfinger_e2e::tool;
 use wharfinger_testkit::TempDir;
 use wharfinger_testkit::program::{binary, wait};
 
@@ -33,7 +34,7 @@ fn the_tour_works_as_pasted() {
     let output = scratch.path().join("output");
     let file = fs::File::create(&output).unwrap();
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let programs = [binary().parent().unwrap().to_owned()];
+    let programs = [binary(), tool("oci-cli/bin/oci")].map(|program| program.parent().unwrap().to_owned());
     let path = std::env::join_paths(programs.into_iter().chain(std::env::split_paths(&path)));
     let mut shell = Command::new("setpriv")
         .args(["--pdeathsig", "TERM", "bash", "-c"])
@@ -61,6 +62,14 @@ fn the_tour_works_as_pasted() {
 
     let (before_bob, rest) = output.split_once("bob may not pull").expect("the second user's pull fails");
     let (bobs_push, rest) = rest.split_once("bob may not push").expect("the second user's push fails");
+    let (with_oci, rest) = rest.split_once("denied: bob: ").expect("bob's push is explained");
+    for said in [
+        "\"lifecycle-state\": \"ACTIVE\"",
+        "Allow group Readers to read repos in tenancy",
+        "bob may pull now",
+    ] {
+        assert!(with_oci.contains(said), "{said}: {output}");
+    }
     let (public, _) =
         rest.split_once("nobody may push without logging in").expect("a push without login fails");
     for said in ["Login Succeeded", "hello from the wharf", "Downloaded newer image for", "/demo/copy\""] {
@@ -79,9 +88,14 @@ fn the_tour_works_as_pasted() {
 #[test]
 fn the_tour_says_how_docker_is_installed_and_started() {
     let preparation = blocks("sh");
-    for said in
-        ["apt-get install -y --no-install-recommends", "docker.io", "skopeo", "busybox-static", "dockerd"]
-    {
+    for said in [
+        "apt-get install -y --no-install-recommends",
+        "docker.io",
+        "skopeo",
+        "busybox-static",
+        "dockerd",
+        "oci-cli",
+    ] {
         assert!(preparation.contains(said), "{said}: {preparation}");
     }
 }
