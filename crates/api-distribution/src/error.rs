@@ -118,7 +118,6 @@ impl From<Error> for Failure {
         };
         match &error {
             Error::Iam(IamError::LoginFailed(cause)) => {
-                tracing::info!(%cause, "log-in failed");
                 let failure = Failure::new(status, "UNAUTHORIZED", error.to_string());
                 match cause {
                     LoginFailure::InvalidToken

@@ -95,6 +95,7 @@ fn ask<T>(
     let sources = rights.network_sources_of(asked.client_address);
     let mut attributes = vec![Attribute { name: "request.networkSource.name", values: &sources }];
     let known = [
+        ("request.region", Some(rights.region_key.as_str())),
         ("request.operation", asked.operation.as_deref()),
         ("target.repo.name", target.repository.as_deref()),
     ];
@@ -145,10 +146,13 @@ pub(crate) fn decide(
                 Decision::Denied { reason: decision.to_string(), compartment: decision.compartment.clone() }
             }
         },
-        Reason::NoSay => Decision::Denied {
-            reason: "nobody has rights in another tenancy than its own".to_owned(),
-            compartment: String::new(),
-        },
+        Reason::NoSay => {
+            let reason = match principal {
+                Principal::Anonymous => "nobody is logged in, and it is not public",
+                _ => "nobody has rights in another tenancy than its own",
+            };
+            Decision::Denied { reason: reason.to_owned(), compartment: String::new() }
+        }
     })
 }
 

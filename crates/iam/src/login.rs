@@ -145,7 +145,13 @@ impl Iam {
             let found = self.password_principal(username, password).await;
             self.admit(found.map(|found| (found, None)), request).await
         };
-        if matches!(outcome, Err(Error::LoginFailed(_))) {
+        if let Err(Error::LoginFailed(cause)) = &outcome {
+            use LoginFailure::{Inactive, NoAuthToken, WrongPassword};
+            // A name that no user has may be a password in the wrong place.
+            let is_known =
+                username != BEARER_TOKEN && matches!(cause, NoAuthToken | WrongPassword | Inactive);
+            let user = is_known.then_some(username);
+            tracing::info!(user, %cause, "log-in failed");
             tokio::time::sleep(self.0.rates.count_failed_login(address, username)).await;
         }
         outcome
@@ -154,12 +160,18 @@ impl Iam {
     /// Takes a registry token, whose credential must still be there and its user active.
     pub async fn bearer(&self, request: Request, token: &str) -> Result<Ctx, Error> {
         let found = self.token_principal(token, &request).await;
+        if let Err(Error::LoginFailed(cause)) = &found {
+            tracing::info!(%cause, "token refused");
+        }
         self.admit(found.map(|(found, bounds)| (found, Some(bounds))), request).await
     }
 
     /// Takes a refresh token, in place of the auth token that it was issued for.
     pub async fn refresh(&self, request: Request, token: &str) -> Result<Ctx, Error> {
         let found = self.refresh_principal(token).await;
+        if let Err(Error::LoginFailed(cause)) = &found {
+            tracing::info!(%cause, "refresh token refused");
+        }
         self.admit(found.map(|found| (found, None)), request).await
     }
 

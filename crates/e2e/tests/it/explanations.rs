@@ -3,6 +3,7 @@
 use std::process::{Command, Output};
 
 use serde_json::json;
+use wharfinger_testkit::http::Client;
 use wharfinger_testkit::program::{EngineKind, Program, binary};
 
 const STATEMENT: &str = "Allow group Administrators to manage all-resources in tenancy";
@@ -84,6 +85,60 @@ async fn decisions_and_rights_are_explained(engine: EngineKind) {
     );
 }
 
+/// The client reads one text for all failed log-ins, and nothing of a repository that it may not see; who may read
+/// the log or ask for an explanation learns the cause.
+async fn each_cause_of_a_refusal_is_in_the_log_or_explained(engine: EngineKind) {
+    let program = Program::start(engine);
+    program.admin(&["repository", "create", "app"]);
+    let new_user = |name: &str| {
+        program.admin(&["user", "create", name]);
+        let token = program.admin(&["auth-token", "create", "--user", name, "--description", "d"]);
+        token["token"].as_str().unwrap().to_owned()
+    };
+    let (alice, carol) = (new_user("alice"), new_user("carol"));
+    program.admin(&["user", "update", "carol", "--active", "false"]);
+    let anonymous = program.anonymous();
+    let namespace = &program.bootstrap.namespace;
+    let name = |user: &str| format!("{namespace}/{user}");
+    let manifest = format!("/v2/{namespace}/app/manifests/1");
+    let ask = async |client: &Client| {
+        let answer = client.get(&manifest).await.unwrap();
+        (answer.status().as_u16(), String::from_utf8_lossy(answer.body()).into_owned())
+    };
+    // Each cause, and what is said to the client and in the log.
+    let not_logged_in = ask(&anonymous).await;
+    let no_policy = ask(&anonymous.basic(&name("alice"), &alice)).await;
+    let bare_name = ask(&anonymous.basic("alice", &alice)).await;
+    let no_token = ask(&anonymous.basic(&name("alice"), "my console password")).await;
+    let inactive = ask(&anonymous.basic(&name("carol"), &carol)).await;
+    let statuses = [&not_logged_in, &no_policy, &bare_name, &no_token, &inactive].map(|(status, _)| *status);
+    assert_eq!(statuses, [401, 403, 401, 401, 401]);
+    assert_eq!((&bare_name.1, &bare_name.1), (&no_token.1, &inactive.1));
+    assert_ne!(not_logged_in.1, no_token.1);
+    let log = program.log();
+    let lines: Vec<serde_json::Value> =
+        log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let said = |message: &str, field: &str, part: &str| {
+        let mut found = lines.iter().filter(|line| {
+            line["message"] == message && line[field].as_str().is_some_and(|text| text.contains(part))
+        });
+        found.next().unwrap_or_else(|| panic!("`{part}` is not in the log"))
+    };
+    assert_eq!(said("denied", "reason", "nobody is logged in")["principal"], "anonymous");
+    let denied = said("denied", "reason", "no statement grants REPOSITORY_READ");
+    assert!(denied["principal"].as_str().unwrap().starts_with("ocid1.user."), "{denied}");
+    assert!(said("log-in failed", "cause", "must be `<namespace>/<user>`")["user"].is_null());
+    assert_eq!(said("log-in failed", "cause", "none of the user's auth tokens")["user"], name("alice"));
+    assert_eq!(said("log-in failed", "cause", "the user is inactive")["user"], name("carol"));
+    assert!(!log.contains("my console password") && !log.contains(&alice));
+    let explain = |user: &str| {
+        program.admin(&["explain", "--user", user, "--permission", "REPOSITORY_READ", "--repository", "app"])
+    };
+    assert!(explain("alice")["notes"].to_string().contains("is in no group"));
+    assert!(explain("carol")["notes"].to_string().contains("is inactive"));
+}
+
 wharfinger_e2e::on_each_engine! {
+    each_cause_of_a_refusal_is_in_the_log_or_explained
     decisions_and_rights_are_explained
 }
