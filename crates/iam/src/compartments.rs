@@ -6,7 +6,7 @@ use wharfinger_audit::Subject;
 use wharfinger_metastore::{Tx, operations, row, statements};
 use wharfinger_types::{Ocid, Permission, ResourceKind};
 
-use crate::listing::{self, Listable};
+use crate::listing;
 use crate::work_requests::{self, Kind, WorkRequest};
 use crate::{
     Ctx, Error, LifecycleState, Listed, Listing, Protected, Target, Tenancy, conditions, fields, rights,
@@ -78,20 +78,7 @@ impl Protected for Compartment {
     }
 }
 
-impl Listable for Compartment {
-    fn name(&self) -> &str {
-        &self.name
-    }
-    fn ocid(&self) -> &str {
-        &self.ocid
-    }
-    fn created_at(&self) -> i64 {
-        self.created_at
-    }
-    fn state(&self) -> LifecycleState {
-        self.lifecycle_state()
-    }
-}
+listing::listable!(Compartment, Compartment::lifecycle_state);
 
 impl Compartment {
     /// Active, or deleted while it can be recovered.

@@ -4,7 +4,7 @@ use wharfinger_audit::Subject;
 use wharfinger_metastore::{operations, row, statements};
 use wharfinger_types::{Permission, ResourceKind};
 
-use crate::listing::{self, LifecycleState, Listable, Listed, Listing};
+use crate::listing::{self, Listed, Listing};
 use crate::{Ctx, Error, Protected, Target, Tenancy, secret, users};
 
 statements! {
@@ -40,20 +40,7 @@ impl Protected for Domain {
     }
 }
 
-impl Listable for Domain {
-    fn name(&self) -> &str {
-        &self.name
-    }
-    fn ocid(&self) -> &str {
-        &self.ocid
-    }
-    fn created_at(&self) -> i64 {
-        self.created_at
-    }
-    fn state(&self) -> LifecycleState {
-        LifecycleState::Active
-    }
-}
+listing::listable!(Domain);
 
 operations! {
     CREATE_DOMAIN = create_domain { Durable, Serializable, audited };

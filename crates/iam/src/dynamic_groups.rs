@@ -6,7 +6,7 @@ use wharfinger_metastore::{operations, row, statements};
 use wharfinger_types::{Permission, ResourceKind};
 
 use crate::fields::{self, FreeformTags};
-use crate::listing::{self, LifecycleState, Listable, Listed, Listing};
+use crate::listing::{self, Listed, Listing};
 use crate::{Ctx, Error, Protected, Target, Tenancy, conditions, secret, users};
 
 statements! {
@@ -67,20 +67,7 @@ impl Protected for DynamicGroup {
     }
 }
 
-impl Listable for DynamicGroup {
-    fn name(&self) -> &str {
-        &self.name
-    }
-    fn ocid(&self) -> &str {
-        &self.ocid
-    }
-    fn created_at(&self) -> i64 {
-        self.created_at
-    }
-    fn state(&self) -> LifecycleState {
-        LifecycleState::Active
-    }
-}
+listing::listable!(DynamicGroup);
 
 operations! {
     CREATE_DYNAMIC_GROUP = create_dynamic_group { Durable, Serializable, audited };

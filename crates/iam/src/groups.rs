@@ -5,7 +5,7 @@ use wharfinger_metastore::{operations, row, statements};
 use wharfinger_types::{Permission, ResourceKind};
 
 use crate::fields::{self, FreeformTags};
-use crate::listing::{self, LifecycleState, Listable, Listed, Listing, Sorted};
+use crate::listing::{self, Listed, Listing, Sorted};
 use crate::{Ctx, Error, Protected, Target, Tenancy, conditions, secret, users};
 
 pub use crate::memberships::{add_user_to_group, remove_user_from_group};
@@ -103,20 +103,7 @@ impl Protected for Group {
     }
 }
 
-impl Listable for Group {
-    fn name(&self) -> &str {
-        &self.name
-    }
-    fn ocid(&self) -> &str {
-        &self.ocid
-    }
-    fn created_at(&self) -> i64 {
-        self.created_at
-    }
-    fn state(&self) -> LifecycleState {
-        LifecycleState::Active
-    }
-}
+listing::listable!(Group);
 
 operations! {
     CREATE_GROUP = create_group { Durable, Serializable, audited };

@@ -110,6 +110,31 @@ pub(crate) trait Listable: FromRow {
     fn state(&self) -> LifecycleState;
 }
 
+/// [`Listable`] by the fields of those names; a row is active unless `$state` says otherwise.
+macro_rules! listable {
+    ($row:ty) => {
+        crate::listing::listable!($row, |_| crate::LifecycleState::Active);
+    };
+    ($row:ty, $state:expr) => {
+        impl crate::listing::Listable for $row {
+            fn name(&self) -> &str {
+                &self.name
+            }
+            fn ocid(&self) -> &str {
+                &self.ocid
+            }
+            fn created_at(&self) -> i64 {
+                self.created_at
+            }
+            fn state(&self) -> crate::LifecycleState {
+                let state: fn(&$row) -> crate::LifecycleState = $state;
+                state(self)
+            }
+        }
+    };
+}
+pub(crate) use listable;
+
 /// The statements of a list. Each takes the tenancy; the sorted ones then the key and OCID before the page, and
 /// how many rows; `named` the name.
 pub(crate) struct Sorted {

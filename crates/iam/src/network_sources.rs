@@ -11,7 +11,7 @@ use wharfinger_metastore::{operations, row, statements};
 use wharfinger_types::{Permission, ResourceKind};
 
 use crate::fields::{self, FreeformTags, invalid};
-use crate::listing::{self, LifecycleState, Listable, Listed, Listing};
+use crate::listing::{self, Listed, Listing};
 use crate::{Ctx, Error, Protected, Target, Tenancy, conditions, rights, secret, users};
 
 statements! {
@@ -76,20 +76,7 @@ impl Protected for NetworkSource {
     }
 }
 
-impl Listable for NetworkSource {
-    fn name(&self) -> &str {
-        &self.name
-    }
-    fn ocid(&self) -> &str {
-        &self.ocid
-    }
-    fn created_at(&self) -> i64 {
-        self.created_at
-    }
-    fn state(&self) -> LifecycleState {
-        LifecycleState::Active
-    }
-}
+listing::listable!(NetworkSource);
 
 operations! {
     CREATE_NETWORK_SOURCE = create_network_source { Durable, Serializable, audited };

@@ -8,11 +8,8 @@ use wharfinger_policy::{
 use wharfinger_types::{Ocid, Permission, ResourceKind};
 
 use crate::compartments::{self, Compartment};
-use crate::listing::{self, Listable};
-use crate::{
-    Ctx, Error, LifecycleState, Listed, Listing, Protected, Target, Tenancy, conditions, fields, rights,
-    secret,
-};
+use crate::listing;
+use crate::{Ctx, Error, Listed, Listing, Protected, Target, Tenancy, conditions, fields, rights, secret};
 
 statements! {
     POLICY_BY_OCID =
@@ -77,20 +74,7 @@ impl Protected for Policy {
     }
 }
 
-impl Listable for Policy {
-    fn name(&self) -> &str {
-        &self.name
-    }
-    fn ocid(&self) -> &str {
-        &self.ocid
-    }
-    fn created_at(&self) -> i64 {
-        self.created_at
-    }
-    fn state(&self) -> LifecycleState {
-        LifecycleState::Active
-    }
-}
+listing::listable!(Policy);
 
 operations! {
     CREATE_POLICY = create_policy { Durable, Serializable, audited };

@@ -6,7 +6,7 @@ use wharfinger_types::{Permission, ResourceKind};
 
 use crate::capabilities::Capabilities;
 use crate::fields::{self, FreeformTags};
-use crate::listing::{self, LifecycleState, Listable, Listed, Listing, Sorted};
+use crate::listing::{self, LifecycleState, Listed, Listing, Sorted};
 use crate::{
     Ctx, Error, Principal, Protected, Target, Tenancy, api_keys, auth_tokens, conditions, memberships, secret,
 };
@@ -127,20 +127,7 @@ impl Protected for User {
     }
 }
 
-impl Listable for User {
-    fn name(&self) -> &str {
-        &self.name
-    }
-    fn ocid(&self) -> &str {
-        &self.ocid
-    }
-    fn created_at(&self) -> i64 {
-        self.created_at
-    }
-    fn state(&self) -> LifecycleState {
-        User::state(self)
-    }
-}
+listing::listable!(User, User::state);
 
 operations! {
     CREATE_USER = create_user { Durable, Serializable, audited };
