@@ -53,7 +53,7 @@ operations! {
 pub async fn upload_api_key(ctx: &Ctx, tenancy: &Tenancy, user: &str, pem: &str) -> Result<ApiKey, Error> {
     let further = [Permission::UserApiKeyAdd];
     let user = users::find_owner(ctx, tenancy, user, Permission::UserUpdate, further).await?;
-    let public_key = read(pem)?;
+    let public_key = check_key(pem)?;
     if !user.capabilities().has(Capability::ApiKeys) {
         let name = &user.name;
         return Err(Error::Conflict(format!(
@@ -104,7 +104,7 @@ pub async fn upload_api_key(ctx: &Ctx, tenancy: &Tenancy, user: &str, pem: &str)
     }
 }
 
-fn read(pem: &str) -> Result<PublicKey, Error> {
+pub(crate) fn check_key(pem: &str) -> Result<PublicKey, Error> {
     if pem.len() > MAX_PEM_BYTES {
         return Err(fields::invalid("key", &pem.len().to_string(), "use at most 8192 bytes"));
     }

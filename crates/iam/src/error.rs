@@ -6,7 +6,7 @@ use wharfinger_types::{ErrorKind, Permission};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LoginFailure {
     /// The user name has not the form `<namespace>/<user>` or `<namespace>/<domain>/<user>`.
-    #[error("user name without namespace")]
+    #[error("the user name has no namespace: it must be `<namespace>/<user>`")]
     UsernameForm,
     /// No such user.
     #[error("no such user")]
@@ -15,10 +15,10 @@ pub enum LoginFailure {
     #[error("user has no auth token")]
     NoAuthToken,
     /// The password is none of the user's auth tokens.
-    #[error("password is none of the user's auth tokens")]
+    #[error("the password is none of the user's auth tokens; a console password is no good here")]
     WrongPassword,
     /// The user is switched off.
-    #[error("user is inactive")]
+    #[error("the user is inactive: switch it on")]
     Inactive,
     /// The registry token is not one of ours, was altered, or is of a key no longer used.
     #[error("registry token is not valid")]
@@ -37,9 +37,9 @@ pub enum SignatureFailure {
     /// There is none, or it is not in order, or not by that key over that request.
     #[error(transparent)]
     Form(wharfinger_httpsig::Error),
-    /// It names a session, which there are none of here.
-    #[error("signed with a security token, of which this server issues none")]
-    SecurityToken,
+    /// It names a session whose token is not one of ours, was altered, or has expired.
+    #[error("signed with a security token that is not good: {0}")]
+    SecurityToken(LoginFailure),
     /// The tenancy has no such user, the user no such key, or may not use keys.
     #[error("no such API key, or the user may not use API keys")]
     UnknownKey,

@@ -31,6 +31,7 @@ pub mod policies;
 mod registry_tokens;
 mod rights;
 mod secret;
+pub mod security_tokens;
 mod signatures;
 pub mod tenancies;
 mod user_changes;

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wharfinger_audit::Subject;
 use wharfinger_metastore::{operations, row, statements};
@@ -164,11 +165,16 @@ impl Iam {
                 Cap::Only(entries) => Some(entries),
             },
         };
+        let token = self.sign_claims(ctx, &claims).await?;
+        let expires_in_secs = expires_at.unix_seconds() - issued_at.unix_seconds();
+        Ok(RegistryToken { token, expires_in_secs, issued_at })
+    }
+
+    /// A JWT of ours.
+    pub(crate) async fn sign_claims(&self, ctx: &Ctx, claims: &impl Serialize) -> Result<Secret, Error> {
         let (kid, key, _) = self.signing_key(ctx).await?;
         let header = Header { kid: Some(kid), ..Header::new(Algorithm::HS256) };
-        let token = jsonwebtoken::encode(&header, &claims, &key).map_err(Error::Signing)?;
-        let expires_in_secs = expires_at.unix_seconds() - issued_at.unix_seconds();
-        Ok(RegistryToken { token: Secret::new(token), expires_in_secs, issued_at })
+        Ok(Secret::new(jsonwebtoken::encode(&header, claims, &key).map_err(Error::Signing)?))
     }
 
     /// Makes a refresh token for a user who logged in with an auth token. `None` for anybody else: one
@@ -192,20 +198,29 @@ impl Iam {
 
     /// Reads a token that must be ours, unaltered and not expired at `now`.
     pub(crate) async fn verify_registry_token(&self, token: &str, now: Timestamp) -> Result<Claims, Error> {
+        let claims: Claims = self.verify_claims(token, SERVICE).await?;
+        if claims.exp <= now.unix_seconds() {
+            return Err(Error::LoginFailed(LoginFailure::ExpiredToken));
+        }
+        Ok(claims)
+    }
+
+    /// Reads a JWT of ours for that audience. Whether it has expired is the caller's to check, by the request's
+    /// clock.
+    pub(crate) async fn verify_claims<T: DeserializeOwned>(
+        &self,
+        token: &str,
+        audience: &str,
+    ) -> Result<T, Error> {
         let invalid = || Error::LoginFailed(LoginFailure::InvalidToken);
         let header = jsonwebtoken::decode_header(token).map_err(|_| invalid())?;
         let kid = header.kid.filter(|kid| !kid.contains('\0')).ok_or_else(invalid)?;
         let key = self.verifying_key(&kid).await?.ok_or_else(invalid)?;
         let mut validation = Validation::new(Algorithm::HS256);
-        validation.set_audience(&[SERVICE]);
+        validation.set_audience(&[audience]);
         validation.set_issuer(&[SERVICE]);
-        // Expiry is checked below, by the request's clock.
         validation.validate_exp = false;
-        let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation).map_err(|_| invalid())?.claims;
-        if claims.exp <= now.unix_seconds() {
-            return Err(Error::LoginFailed(LoginFailure::ExpiredToken));
-        }
-        Ok(claims)
+        Ok(jsonwebtoken::decode(token, &key, &validation).map_err(|_| invalid())?.claims)
     }
 
     async fn signing_key(&self, ctx: &Ctx) -> Result<SigningKey, Error> {

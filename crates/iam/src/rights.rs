@@ -18,7 +18,7 @@ use crate::{Error, Iam, network_sources};
 statements! {
     /// The tenancy's part of what decisions rest on.
     RIGHTS_HEAD =
-        "SELECT t.rights_version, t.has_deny_statements, g.ocid AS administrators
+        "SELECT t.rights_version, t.has_deny_statements, t.region_key, g.ocid AS administrators
          FROM tenancy t JOIN user_group g ON g.tenancy_id = t.id AND g.is_administrators
          WHERE t.id = $1";
     RIGHTS_BUMP = "UPDATE tenancy SET rights_version = rights_version + 1 WHERE id = $1";
@@ -35,7 +35,7 @@ statements! {
 }
 
 row! {
-    struct HeadRow { rights_version: i64, has_deny_statements: bool, administrators: String }
+    struct HeadRow { rights_version: i64, has_deny_statements: bool, region_key: String, administrators: String }
 }
 
 row! {
@@ -55,6 +55,8 @@ row! {
 pub(crate) struct Rights {
     version: i64,
     pub(crate) root: Ocid,
+    /// Three letters.
+    pub(crate) region_key: String,
     pub(crate) set: PolicySet,
     pub(crate) options: Options,
     /// Internal ids of the live compartments, with their OCIDs.
@@ -178,6 +180,7 @@ impl Iam {
         let rows: Vec<NetworkSourceRow> = self.store().all(&RIGHTS_NETWORK_SOURCES, &[&tenancy_id]).await?;
         let network_sources =
             rows.into_iter().map(|row| (row.name, network_sources::networks(&row.public_sources))).collect();
-        Ok(Rights { version: head.rights_version, root, set, options, compartments, network_sources })
+        let (version, region_key) = (head.rights_version, head.region_key.clone());
+        Ok(Rights { version, root, region_key, set, options, compartments, network_sources })
     }
 }

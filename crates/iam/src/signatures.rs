@@ -1,4 +1,4 @@
-//! From a signed request to a context: API signing keys in place of a log-in.
+//! From a signed request to a context: API signing keys, or those of a session, in place of a log-in.
 //!
 //! Whatever is wrong with a signature, the caller gets one answer and the log has the cause.
 
@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 use wharfinger_httpsig::{ContentHeaders, KeyId, PublicKey, Request as SignedRequest, Unverified, Verified};
 use wharfinger_metastore::{operations, row, statements};
 
+use crate::ctx::TokenBounds;
 use crate::login::Found;
 use crate::{Ctx, Error, Iam, Request, SignatureFailure, conditions};
 
@@ -32,7 +33,7 @@ operations! {
 }
 
 impl Iam {
-    /// Takes a request signed with an API key of an active user. `body` is the whole body. The signature of
+    /// Takes a request signed with an API key of an active user, or with the key of a security token. `body` is the whole body. The signature of
     /// anything but a GET or HEAD is good for one request.
     ///
     /// # Errors
@@ -44,7 +45,7 @@ impl Iam {
         body: &[u8],
     ) -> Result<Ctx, Error> {
         let (found, verified) = match self.signer(&request, signed, body).await {
-            Ok((found, verified)) => (Ok((found, None)), Some(verified)),
+            Ok((found, bounds, verified)) => (Ok((found, bounds)), Some(verified)),
             Err(error) => (Err(error), None),
         };
         let ctx = self.admit(found, request).await?;
@@ -59,7 +60,7 @@ impl Iam {
         request: &Request,
         signed: &SignedRequest<'_>,
         body: &[u8],
-    ) -> Result<(Found, Verified), Error> {
+    ) -> Result<(Found, Option<TokenBounds>, Verified), Error> {
         let refused = |cause: SignatureFailure| {
             tracing::info!(%cause, "signature refused");
             Error::SignatureRefused(cause)
@@ -67,20 +68,29 @@ impl Iam {
         let malformed = |error| refused(SignatureFailure::Form(error));
         let unverified = Unverified::read(signed, ContentHeaders::Required, request.now.unix_seconds());
         let unverified = unverified.map_err(malformed)?;
-        let KeyId::ApiKey { tenancy, user, fingerprint } = unverified.key_id() else {
-            return Err(refused(SignatureFailure::SecurityToken));
+        let (key, bounds) = match unverified.key_id() {
+            KeyId::ApiKey { tenancy, user, fingerprint } => {
+                let fingerprint = fingerprint.to_string();
+                let key = self.store().opt(&API_KEY_BY_KEY_ID, &[tenancy, user, &fingerprint]).await?;
+                (key.ok_or_else(|| refused(SignatureFailure::UnknownKey))?, None)
+            }
+            KeyId::SecurityToken(token) => {
+                let claims =
+                    self.verify_security_token(token, request.now).await.map_err(|error| match error {
+                        Error::LoginFailed(cause) => refused(SignatureFailure::SecurityToken(cause)),
+                        error => error,
+                    })?;
+                let bounds = claims.bounds();
+                (KeyRow { ocid: claims.credential, pem: claims.key }, Some(bounds))
+            }
         };
-        let fingerprint = fingerprint.to_string();
-        let key: Option<KeyRow> =
-            self.store().opt(&API_KEY_BY_KEY_ID, &[tenancy, user, &fingerprint]).await?;
-        let key = key.ok_or_else(|| refused(SignatureFailure::UnknownKey))?;
         let public_key = PublicKey::from_pem(&key.pem).map_err(malformed)?;
         let verified = unverified.verify(&public_key).map_err(malformed)?;
         verified.check_body(body).map_err(malformed)?;
         let row = self.credential(&key.ocid).await?.ok_or_else(|| refused(SignatureFailure::UnknownKey))?;
         match row.into_active_principal(key.ocid) {
             Err(Error::LoginFailed(_)) => Err(refused(SignatureFailure::Inactive)),
-            found => Ok((found?, verified)),
+            found => Ok((found?, bounds, verified)),
         }
     }
 

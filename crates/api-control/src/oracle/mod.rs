@@ -14,6 +14,7 @@ mod memberships;
 mod network_sources;
 mod policies;
 mod query;
+mod security_tokens;
 mod tags;
 mod tenancies;
 mod users;
@@ -58,6 +59,7 @@ pub(crate) fn routes() -> Vec<Entry> {
         policies::routes(),
         network_sources::routes(),
         dynamic_groups::routes(),
+        security_tokens::routes(),
         work_requests::routes(),
     ];
     resources.into_iter().flatten().collect()

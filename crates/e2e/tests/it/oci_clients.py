@@ -21,15 +21,15 @@ import oci_commands
 config_file, endpoint = sys.argv[1:]
 config = oci.config.from_file(config_file)
 tenancy = config["tenancy"]
-for service in ("iam", "os", "container-registry"):
+for service in ("iam", "os", "container-registry", "session"):
     dynamic_loader.load_service(service)
 
 
-def run(line, config_file=config_file, input=None):
+def run(line, config_file=config_file, input=None, more=()):
     """A command as it is typed, in which `=` stands for a blank within a word, or its words. The same command within
     a second has the same signature: it is refused, and the tool signs anew after a second."""
     words = [word.replace("=", " ") for word in line.split()] if isinstance(line, str) else line
-    words = ["--config-file", config_file, "--max-retries", "3", "--endpoint", endpoint] + words
+    words = ["--config-file", config_file, "--max-retries", "3", "--endpoint", endpoint, *more] + words
     sys.argv = ["oci"] + words
     return click.testing.CliRunner().invoke(cli, words, input=input)
 

@@ -28,6 +28,7 @@ class Commands:
         self.policies()
         self.dynamic_groups()
         self.refused()
+        self.session()
         self.powerless()
 
     def make(self, line):
@@ -161,7 +162,7 @@ class Commands:
         carol = make("iam user create --name carol2 --description d")
         group = make("iam group create --name Crew --description d")
         self.do(f"iam group add-user --user-id {carol} --group-id {group}")
-        office = make(f"iam network-sources create --compartment-id {self.tenancy} --name desk --description d")
+        office = make(f"iam network-sources create --compartment-id {self.tenancy} --name shore --description d")
         create_token = f"iam auth-token create --description d --user-id {carol}"
         tokens = [make(create_token) for _ in range(2)]
         keys = []
@@ -213,7 +214,7 @@ class Commands:
             (f"iam user api-key upload --user-id {carol} --key-file {public}", INVALID),
             (f"iam user api-key list --user-id {none['user']}", NOT_FOUND),
             (f"iam user api-key delete --user-id {carol} --fingerprint {':'.join(['00'] * 16)} --force", NOT_FOUND),
-            (f"{source} --name desk", TAKEN),
+            (f"{source} --name shore", TAKEN),
             (f"{source} --name a/b", INVALID),
             (f"{source} --name x --public-source-list {many}", INVALID),
             (f"{source.replace(self.tenancy, none['tenancy'])} --name x", NOT_FOUND),
@@ -237,6 +238,29 @@ class Commands:
         key = self.do(f"iam region-subscription create --tenancy-id {self.tenancy} --region-key LCL")["data"]
         assert key["status"] == "READY", key
         self.group, self.office, self.token, self.fingerprint = group, office, tokens[0], keys[0]
+
+    def session(self):
+        """A key of one's own for some minutes, in place of the API key."""
+        config = os.path.join(self.directory, "session")
+        words = ["session", "authenticate", "--no-browser", "--region", "us-phoenix-1", "--profile-name", "short"]
+        result = self.run(words + ["--config-location", config, "--token-location", self.directory,
+                                   "--session-expiration-in-minutes", "5"], input="\n" * 3)
+        assert result.exit_code == 0, (result.output, result.exception)
+        signed = dict(config_file=config, more=["--profile", "short", "--auth", "security_token"])
+        assert self.do(f"iam user get --user-id {self.config['user']}", **signed)["data"]["name"] == "admin"
+        assert self.make_with("iam group create --name Session --description d", **signed)
+        assert self.do("container-registry access-token get", **signed)["data"]["expires-in"] <= 300
+        with open(config) as file:
+            token_file = [line.split("=", 1)[1].strip() for line in file if line.startswith("security_token_file")][0]
+        with open(token_file, "r+") as file:
+            head, claims, tag = file.read().split(".")
+            file.seek(0)
+            file.write(".".join([head, claims, tag[::-1]]))
+        result = self.run("iam region list", **signed)
+        assert result.exit_code == 1 and "NotAuthenticated" in str(result.exception), result.exception
+
+    def make_with(self, line, **named):
+        return self.do(line, **named)["data"]["id"]
 
     def powerless(self):
         """A user without any right is refused alike whatever it names, but for what is its own and everybody's."""

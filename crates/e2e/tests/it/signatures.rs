@@ -199,9 +199,9 @@ impl Profile {
 /// A program of Oracle's tools, in a home and an environment of its own.
 pub(crate) fn oracle(program: &str, home: &Path) -> Command {
     let mut command = Command::new("timeout");
-    command.arg("120").arg(tool(&format!("oci-cli/bin/{program}")));
+    command.arg("300").arg(tool(&format!("oci-cli/bin/{program}")));
     command.env_clear().env("HOME", home).env("PATH", "/usr/bin:/bin").env("LANG", "C.UTF-8");
-    command.env("OCI_CLI_SUPPRESS_FILE_PERMISSIONS_WARNING", "True");
+    command.env("OCI_CLI_SUPPRESS_FILE_PERMISSIONS_WARNING", "True").env("PYTHONDONTWRITEBYTECODE", "1");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

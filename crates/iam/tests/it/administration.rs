@@ -99,7 +99,7 @@ on_each_engine! {
     async fn a_user_has_two_tokens_at_most_however_many_ask_at_once(store: Store) {
         let installation = found(store).await;
         users::create_user(&installation.local(), &installation.tenancy, "alice").await.unwrap();
-        let attempts = (0..10).map(|_| {
+        let attempts = (0..50).map(|_| {
             let installation = installation.clone();
             async move {
                 auth_tokens::create_auth_token(&installation.local(), &installation.tenancy, "alice", "x").await.is_ok()

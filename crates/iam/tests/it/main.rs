@@ -12,6 +12,7 @@ mod moves;
 mod network_sources;
 mod retries;
 mod rights;
+mod security_tokens;
 mod signatures;
 mod statements;
 mod tokens;

@@ -98,6 +98,18 @@ on_each_engine! {
         assert_eq!(inspected, Some(vec![]));
     }
 
+    async fn a_condition_may_look_at_the_region(store: Store) {
+        let installation = found(store).await;
+        let root = installation.tenancy.root_ocid.clone();
+        let secret = builder(&installation).await;
+        for (number, (region, holds)) in [("PHX", false), ("lcl", true)].into_iter().enumerate() {
+            let statement = format!("Allow group Builders to read repos in tenancy where request.region = '{region}'");
+            policy(&installation, &root, &format!("region{number}"), &[&statement]).await.unwrap();
+            let ctx = installation.iam.login(request(), "acme/alice", &secret).await.unwrap();
+            assert_eq!(ctx.allows(Permission::RepositoryRead, &repository(&installation, &root, "app")), holds, "{region}");
+        }
+    }
+
     async fn a_refusal_names_what_is_missing_to_one_who_may_see(store: Store) {
         let installation = found(store).await;
         let root = installation.tenancy.root_ocid.clone();

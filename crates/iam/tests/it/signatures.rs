@@ -18,8 +18,8 @@ pub(crate) fn public_key() -> String {
 
 /// A client's end: a key and the name of its public half.
 pub(crate) struct Signer {
-    key: PrivateKey,
-    key_id: KeyId,
+    pub(crate) key: PrivateKey,
+    pub(crate) key_id: KeyId,
 }
 
 impl Signer {
@@ -57,6 +57,14 @@ impl Signer {
         headers
     }
 
+    /// As [`Signer::get`], so many seconds later.
+    pub(crate) async fn get_at(&self, installation: &Installation, seconds: i64) -> Result<Ctx, Error> {
+        let headers = self.headers(&Method::GET, b"", seconds);
+        let signed = SignedRequest { method: &Method::GET, target: "/20160918/users", headers: &headers };
+        let request = Request { now: NOW.plus_seconds(seconds), ..request() };
+        installation.iam.signed(request, &signed, b"").await
+    }
+
     pub(crate) async fn get(&self, installation: &Installation) -> Result<Ctx, Error> {
         enter(installation, &Method::GET, &self.headers(&Method::GET, b"", 0), b"").await
     }
@@ -72,7 +80,7 @@ async fn enter(
     installation.iam.signed(request(), &signed, body).await
 }
 
-fn cause(outcome: Result<Ctx, Error>) -> SignatureFailure {
+pub(crate) fn cause(outcome: Result<Ctx, Error>) -> SignatureFailure {
     match outcome {
         Err(Error::SignatureRefused(cause)) => cause,
         other => panic!("{other:?}"),

@@ -377,6 +377,7 @@ fn body_called(name: &str) -> Value {
         "key" => json!({ "key": "{key}" }),
         "region" => json!({ "regionKey": "LCL" }),
         "places" => json!({ "defaultS3CompartmentId": "{quay}", "defaultSwiftCompartmentId": "{tenancy}" }),
+        "session" => json!({ "publicKey": "{key}", "sessionExpirationInMinutes": 5 }),
         "move" => json!({ "targetCompartmentId": "{quay}" }),
         other => panic!("there is no body called `{other}`"),
     }
@@ -402,10 +403,8 @@ fn every_oracle_operation_is_attacked() {
     assert_eq!(attacked, all, "attack/control.txt has a row for each operation and for nothing else");
 }
 
-/// On one engine: what depends on the engine, the services' tests run on both.
-#[tokio::test(flavor = "multi_thread")]
-async fn no_signature_but_a_good_one_gets_in() {
-    let installation = Installation::start(EngineKind::Sqlite, &[]).await;
+async fn no_signature_but_a_good_one_gets_in(engine: EngineKind) {
+    let installation = Installation::start(engine, &[]).await;
     let (columns, rows) = table();
     let mut wrong = Vec::new();
     let mut before = installation.state().await;
@@ -476,4 +475,8 @@ pub(super) async fn serve(installation: &Installation, row: &Row) -> [Response<B
     let replayed = installation.send(&administrator.client, &headers, &request).await;
     assert_eq!(installation.state().await, before, "{row:?}");
     [served, replayed]
+}
+
+wharfinger_e2e::on_each_engine! {
+    no_signature_but_a_good_one_gets_in
 }

@@ -29,7 +29,8 @@ type Face = BTreeMap<String, Vec<Asked>>;
 const FACES: [&str; 3] = ["Distribution API and registry tokens", "Oracle Cloud's REST", "/api/v1/"];
 
 fn face(path: &str) -> &'static str {
-    let is_oracle = path.starts_with("/20160918/") || path == "/n" || path.starts_with("/n/");
+    let is_oracle =
+        path.starts_with("/20160918/") || path.starts_with("/v1/") || path == "/n" || path.starts_with("/n/");
     if path.starts_with("/api/v1/") {
         FACES[2]
     } else if is_oracle {
