@@ -4,6 +4,7 @@
 mod collection;
 mod collection_races;
 mod images;
+mod interleavings;
 mod manifests;
 mod mounts;
 mod races;
