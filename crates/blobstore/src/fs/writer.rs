@@ -1,14 +1,13 @@
 //! Writes to one file at a time, and keeps what a dropped future left running away from it.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
 
-use super::{blocking, finished, syscalls};
+use super::{DiskFile, blocking, finished};
 use crate::{Chunk, Error, ObjectId, ObjectWriter};
 
 /// The objects that a writer, or a system call that outlived its writer, still has open.
@@ -18,7 +17,7 @@ pub(super) struct Writing(Mutex<HashMap<ObjectId, Weak<OpenObject>>>);
 /// An object open for writing. All its writers share this one, so that they can't overlap.
 pub(super) struct OpenObject {
     id: ObjectId,
-    file: File,
+    file: Arc<dyn DiskFile>,
     /// Which writer may change the file, held during each change. A write whose future was dropped
     /// runs on in its thread; without this it could land behind the cut of a later resume.
     turn: Mutex<u64>,
@@ -27,7 +26,7 @@ pub(super) struct OpenObject {
 
 impl Writing {
     /// The open object of this id: the one there is, else a new one around `file`.
-    pub(super) fn adopt(self: &Arc<Writing>, id: &ObjectId, file: File) -> Arc<OpenObject> {
+    pub(super) fn adopt(self: &Arc<Writing>, id: &ObjectId, file: Arc<dyn DiskFile>) -> Arc<OpenObject> {
         let mut objects = lock(&self.0);
         if let Some(open) = objects.get(id).and_then(Weak::upgrade) {
             return open;
@@ -45,12 +44,12 @@ impl OpenObject {
     pub(super) fn take_over(&self, offset: u64) -> Result<u64, Error> {
         let failed = |source| Error::io(format!("cut object {} to {offset} bytes", self.id), source);
         let mut turn = lock(&self.turn);
-        let found = syscalls::size(&self.file).map_err(failed)?;
+        let found = self.file.size().map_err(failed)?;
         if found < offset {
             return Err(Error::Short { id: self.id.clone(), found, wanted: offset });
         }
         *turn += 1;
-        syscalls::truncate(&self.file, offset).map_err(failed)?;
+        self.file.truncate(offset).map_err(failed)?;
         Ok(*turn)
     }
 }
@@ -99,7 +98,7 @@ impl FileWriter {
     async fn change(
         &self,
         verb: &str,
-        work: impl FnOnce(&File) -> io::Result<()> + Send + 'static,
+        work: impl FnOnce(&dyn DiskFile) -> io::Result<()> + Send + 'static,
     ) -> Result<(), Error> {
         let (object, mine) = (Arc::clone(&self.object), self.turn);
         let action = format!("{verb} object {}", object.id);
@@ -108,7 +107,7 @@ impl FileWriter {
             if *turn != mine {
                 return Err(Error::Poisoned { id: object.id.clone() });
             }
-            work(&object.file).map_err(|source| Error::io(action, source))
+            work(&*object.file).map_err(|source| Error::io(action, source))
         })
         .await
     }
@@ -119,7 +118,7 @@ impl ObjectWriter for FileWriter {
     async fn write(&mut self, chunk: Chunk) -> Result<(), Error> {
         self.begin()?;
         let (offset, length) = (self.offset, chunk.len() as u64);
-        self.change("write", move |file| syscalls::write_at(file, &chunk, offset)).await?;
+        self.change("write", move |file| file.write_at(&chunk, offset)).await?;
         self.offset += length;
         self.usable = true;
         Ok(())
@@ -127,7 +126,7 @@ impl ObjectWriter for FileWriter {
 
     async fn sync(&mut self) -> Result<(), Error> {
         self.begin()?;
-        self.change("sync", syscalls::sync_data).await?;
+        self.change("sync", |file| file.sync_data()).await?;
         if let Some(name) = self.name.take() {
             let action = format!("sync the directory of object {}", self.object.id);
             let synced = finished(action.clone(), name).await?;
