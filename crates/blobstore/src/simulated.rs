@@ -34,7 +34,7 @@ struct World {
     /// What a running program sees.
     now: State,
     files: usize,
-    calls: usize,
+    calls: Vec<Call>,
     fault: Option<Fault>,
 }
 
@@ -79,13 +79,25 @@ struct State {
     files: HashMap<usize, (Vec<u8>, usize)>,
 }
 
-/// A call that fails.
+/// A call that changes or syncs something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    MakeDirectory,
+    Create,
+    Write,
+    Truncate,
+    SyncFile,
+    SyncDirectory,
+    Remove,
+}
+
+/// What happens to one call.
 #[derive(Debug, Clone, Copy)]
-pub struct Fault {
-    /// Which call, counted from 0: see [`SimulatedDisk::calls`].
-    pub call: usize,
-    /// What it fails with; a write has then written its first half.
-    pub error: io::ErrorKind,
+enum Fault {
+    /// It fails; a write has then written its first half.
+    Fails { call: usize, error: io::ErrorKind },
+    /// The process is gone before it is made.
+    IsNotMade(Call),
 }
 
 impl Directories {
@@ -202,15 +214,20 @@ impl SimulatedDisk {
         noted.collect()
     }
 
-    /// How many calls changed or synced anything.
+    /// The calls there were.
     #[must_use]
-    pub fn calls(&self) -> usize {
-        self.lock().calls
+    pub fn calls(&self) -> Vec<Call> {
+        self.lock().calls.clone()
     }
 
-    /// Lets a call fail, once.
-    pub fn fail(&self, fault: Fault) {
-        self.lock().fault = Some(fault);
+    /// Lets a call fail, counted from the first there was.
+    pub fn fail(&self, call: usize, error: io::ErrorKind) {
+        self.lock().fault = Some(Fault::Fails { call, error });
+    }
+
+    /// The next sync of a directory has no effect, as when the process is killed before it.
+    pub fn skip_directory_sync(&self) {
+        self.lock().fault = Some(Fault::IsNotMade(Call::SyncDirectory));
     }
 
     /// What a running program sees.
@@ -302,13 +319,17 @@ impl World {
         self.history.push(effect);
     }
 
-    /// Counts a call, which fails if the fault is about it.
-    fn begin(&mut self) -> io::Result<()> {
-        let call = self.calls;
-        self.calls += 1;
+    /// Counts a call, which fails if the fault is about it; `false` if it is not to be made.
+    fn begin(&mut self, call: Call) -> io::Result<bool> {
+        let number = self.calls.len();
+        self.calls.push(call);
         match self.fault {
-            Some(fault) if fault.call == call => Err(fault.error.into()),
-            _ => Ok(()),
+            Some(Fault::Fails { call, error }) if call == number => Err(error.into()),
+            Some(Fault::IsNotMade(lost)) if lost == call => {
+                self.fault = None;
+                Ok(false)
+            }
+            _ => Ok(true),
         }
     }
 }
@@ -331,7 +352,7 @@ impl Disk for SimulatedDisk {
     fn make_directory(&self, name: &str) -> io::Result<()> {
         let mut world = self.lock();
         if !world.now.directories.contains(name) {
-            world.begin()?;
+            world.begin(Call::MakeDirectory)?;
             world.happen(Effect::Directory(name.to_owned()));
         }
         Ok(())
@@ -339,10 +360,13 @@ impl Disk for SimulatedDisk {
 
     fn sync_directory(&self, name: &str) -> io::Result<()> {
         let mut world = self.lock();
-        let began = world.begin();
+        let began = world.begin(Call::SyncDirectory);
+        if let Ok(false) = began {
+            return Ok(());
+        }
         let synced = if began.is_ok() { Synced::Done } else { Synced::Failed };
         world.happen(Effect::SyncDirectory(name.to_owned(), synced));
-        began
+        began.map(drop)
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
@@ -353,7 +377,7 @@ impl Disk for SimulatedDisk {
         if !world.now.directories.contains(parent(name)) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        world.begin()?;
+        world.begin(Call::Create)?;
         let file = world.files;
         world.files += 1;
         world.happen(Effect::Name(name.to_owned(), file));
@@ -376,7 +400,7 @@ impl Disk for SimulatedDisk {
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut world = self.lock();
         if world.now.names.contains_key(name) {
-            world.begin()?;
+            world.begin(Call::Remove)?;
             world.happen(Effect::Unname(name.to_owned()));
         }
         Ok(())
@@ -402,7 +426,7 @@ impl DiskFile for SimulatedFile {
     fn truncate(&self, size: u64) -> io::Result<()> {
         let (mut world, size) = (self.disk.lock(), usize::try_from(size).unwrap());
         if self.size_in(&world) != size {
-            world.begin()?;
+            world.begin(Call::Truncate)?;
             world.happen(Effect::Size { file: self.file, size });
         }
         Ok(())
@@ -410,7 +434,7 @@ impl DiskFile for SimulatedFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let (mut world, offset) = (self.disk.lock(), usize::try_from(offset).unwrap());
-        let began = world.begin();
+        let began = world.begin(Call::Write);
         let (first, second) = bytes.split_at(bytes.len() / 2);
         let second = if began.is_ok() { second } else { &[] };
         for (offset, half) in [(offset, first), (offset + first.len(), second)] {
@@ -422,15 +446,15 @@ impl DiskFile for SimulatedFile {
         if self.size_in(&world) < end {
             world.happen(Effect::Size { file: self.file, size: end });
         }
-        began
+        began.map(drop)
     }
 
     fn sync_data(&self) -> io::Result<()> {
         let mut world = self.disk.lock();
-        let began = world.begin();
+        let began = world.begin(Call::SyncFile);
         let synced = if began.is_ok() { Synced::Done } else { Synced::Failed };
         world.happen(Effect::SyncFile(self.file, synced));
-        began
+        began.map(drop)
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

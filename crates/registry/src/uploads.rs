@@ -29,7 +29,9 @@ statements! {
     UPLOAD_DELETE = "DELETE FROM upload WHERE id = $1";
     BLOB_INSERT =
         "INSERT INTO blob (digest, object, size_bytes, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT (digest) DO NOTHING";
-    BLOB_BY_DIGEST = "SELECT id, object FROM blob WHERE digest = $1";
+    BLOB_BY_DIGEST = "SELECT id, object, size_bytes FROM blob WHERE digest = $1";
+    /// Unless another push did so first.
+    BLOB_REPLACE_OBJECT = "UPDATE blob SET object = $1, size_bytes = $2 WHERE id = $3 AND object = $4";
     /// Links a blob; a hidden link is revived.
     LINK_UPSERT =
         "INSERT INTO link (repository_id, blob_id, renewed_at) VALUES ($1, $2, $3)
@@ -48,7 +50,7 @@ row! {
 }
 
 row! {
-    struct BlobObject { id: i64, object: String }
+    struct BlobObject { id: i64, object: String, size_bytes: i64 }
 }
 
 operations! {
@@ -56,6 +58,7 @@ operations! {
     SAVE_PROGRESS = save_progress { Relaxed, Guarded, unaudited "an upload in progress is no state that a reader can see" };
     CANCEL_UPLOAD = cancel_upload { Relaxed, Guarded, unaudited "an upload in progress is no state that a reader can see" };
     FINISH_UPLOAD = finish_upload { Durable, Guarded, audited };
+    REPLACE_OBJECT = replace_object { Durable, Guarded, unaudited "the blob is the same; which object holds it is no state that a reader can see" };
 }
 
 /// An upload session as its client sees it.
@@ -335,7 +338,7 @@ impl Registry {
         let origin = ctx.origin();
         let (repository, digest, own_object) = (repository.clone(), digest.to_string(), object.to_string());
         let size_bytes = i64::try_from(size).unwrap_or(i64::MAX);
-        let uses_ours = ctx
+        let stored: BlobObject = ctx
             .store()
             .write(&FINISH_UPLOAD, move |tx| {
                 repositories::guard(tx, &repository)?;
@@ -350,17 +353,32 @@ impl Registry {
                 let subject =
                     Subject::new(&digest, &repository.name).with("repository", repository.ocid.as_str());
                 wharfinger_audit::record(tx, repository.tenancy_id, &origin, &subject)?;
-                Ok(blob.object == own_object)
+                Ok(blob)
             })
             .await?;
-        if !uses_ours {
-            // Somebody else's upload of the same bytes came first. Removing ours within the request
-            // would take a time that tells the uploader so.
-            let (blobs, object) = (Arc::clone(&self.0.blobs), object.clone());
-            #[expect(clippy::disallowed_methods, reason = "ends by itself; cut off, it leaves an orphan")]
-            tokio::spawn(async move { discard(&*blobs, &object).await });
+        if stored.object == object.as_str()
+            || !self.is_stored(&stored).await? && replace(ctx, stored, object, size_bytes).await?
+        {
+            return Ok(());
         }
+        // Somebody else's upload of the same bytes came first. Removing ours within the request would
+        // take a time that tells the uploader so.
+        let (blobs, object) = (Arc::clone(&self.0.blobs), object.clone());
+        #[expect(clippy::disallowed_methods, reason = "ends by itself; cut off, it leaves an orphan")]
+        tokio::spawn(async move { discard(&*blobs, &object).await });
         Ok(())
+    }
+
+    /// Whether a blob's object is there and as long as its row says. Its bytes are the scrub's matter.
+    async fn is_stored(&self, blob: &BlobObject) -> Result<bool, Error> {
+        let Ok(object) = blob.object.parse() else {
+            return Ok(false);
+        };
+        match self.0.blobs.open(&object).await {
+            Ok(object) => Ok(u64::try_from(blob.size_bytes) == Ok(object.size())),
+            Err(BlobError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Reads the first `size` bytes of an object.
@@ -372,6 +390,16 @@ impl Registry {
         }
         Ok(hasher)
     }
+}
+
+/// Lets a blob have a new object, as its own is lost; `false` if it has another new one already.
+async fn replace(ctx: &Ctx, blob: BlobObject, object: &ObjectId, size_bytes: i64) -> Result<bool, Error> {
+    tracing::error!(lost = %blob.object, %object, "a stored object was lost or cut; a push brought its bytes back");
+    let object = object.to_string();
+    let replaced = ctx.store().write(&REPLACE_OBJECT, move |tx| {
+        Ok::<_, Error>(tx.run(&BLOB_REPLACE_OBJECT, &[&object, &size_bytes, &blob.id, &blob.object])?)
+    });
+    Ok(replaced.await? == 1)
 }
 
 /// Removes an object that no row names. What is not removed is an orphan, and harmless.

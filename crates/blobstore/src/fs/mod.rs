@@ -4,6 +4,7 @@
 //! durable after fdatasync, a name after an fsync of its directory. No rename, no lock, no mapping.
 
 mod disk;
+mod names;
 mod reader;
 mod syscalls;
 mod writer;
@@ -18,6 +19,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::{BlobStore, Error, ObjectId, ObjectReader, ObjectWriter};
 pub use disk::{Disk, DiskFile};
+use names::Names;
 use reader::ReadBuffers;
 use syscalls::Directory;
 use writer::{FileWriter, Writing};
@@ -25,6 +27,7 @@ use writer::{FileWriter, Writing};
 /// Keeps objects as files below one directory. A removed id can be created again.
 pub struct FileStore {
     disk: Arc<dyn Disk>,
+    names: Arc<Names>,
     writing: Arc<Writing>,
     buffers: Arc<ReadBuffers>,
 }
@@ -46,13 +49,8 @@ impl FileStore {
     pub fn on(disk: Arc<dyn Disk>) -> Result<FileStore, Error> {
         let action = format!("make the directories of {disk:?}");
         prepare(&*disk).map_err(|source| Error::io(action, source))?;
-        Ok(FileStore { disk, writing: Arc::default(), buffers: Arc::default() })
-    }
-
-    /// Starts the fsync that makes the name of the object durable.
-    fn sync_name(&self, id: &ObjectId) -> JoinHandle<io::Result<()>> {
-        let (disk, shard) = (Arc::clone(&self.disk), shard(id).to_owned());
-        spawn_blocking(move || disk.sync_directory(&shard))
+        let names = Arc::new(Names::new(Arc::clone(&disk)));
+        Ok(FileStore { disk, names, writing: Arc::default(), buffers: Arc::default() })
     }
 }
 
@@ -100,31 +98,37 @@ async fn finished<T>(action: String, task: JoinHandle<T>) -> Result<T, Error> {
 impl BlobStore for FileStore {
     async fn create(&self, id: &ObjectId) -> Result<Box<dyn ObjectWriter>, Error> {
         let action = format!("create object {id}");
-        let (disk, writing) = (Arc::clone(&self.disk), Arc::clone(&self.writing));
+        let (disk, names, writing) = (self.disk.clone(), self.names.clone(), self.writing.clone());
         let (id_made, action_made) = (id.clone(), action.clone());
-        let object = blocking(action, move || match disk.create(&name(&id_made)) {
-            Ok(file) => Ok(writing.adopt(&id_made, file)),
-            Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {
-                Err(Error::AlreadyExists { id: id_made })
+        let (object, synced) = blocking(action, move || {
+            let name_sync = names.begin(&id_made);
+            match disk.create(&name(&id_made)) {
+                Ok(file) => Ok((writing.adopt(&id_made, file), name_sync.spawn())),
+                Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {
+                    Err(Error::AlreadyExists { id: id_made })
+                }
+                Err(source) => Err(Error::io(action_made, source)),
             }
-            Err(source) => Err(Error::io(action_made, source)),
-        });
-        Ok(Box::new(FileWriter::new(object.await?, 0, 0, self.sync_name(id))))
+        })
+        .await?;
+        Ok(Box::new(FileWriter::new(object, 0, 0, Arc::clone(&self.names), synced)))
     }
 
     async fn resume(&self, id: &ObjectId, offset: u64) -> Result<Box<dyn ObjectWriter>, Error> {
-        let (disk, writing, id_open) = (Arc::clone(&self.disk), Arc::clone(&self.writing), id.clone());
+        let (disk, names, writing) = (self.disk.clone(), self.names.clone(), self.writing.clone());
+        let id_open = id.clone();
         let resumed = blocking(format!("resume object {id}"), move || {
-            let file = disk
-                .open_for_writing(&name(&id_open))
-                .map_err(|source| open_error("resume", id_open.clone(), source))?;
+            let failed = |source| open_error("resume", id_open.clone(), source);
+            names.trust(&id_open).map_err(failed)?;
+            let name_sync = names.begin(&id_open);
+            let file = disk.open_for_writing(&name(&id_open)).map_err(failed)?;
             let object = writing.adopt(&id_open, file);
             let turn = object.take_over(offset)?;
-            Ok((object, turn))
+            // The process that created the object may have died before its name was durable.
+            Ok((object, turn, name_sync.spawn()))
         });
-        let (object, turn) = resumed.await?;
-        // The process that created the object may have died before its name was durable.
-        Ok(Box::new(FileWriter::new(object, turn, offset, self.sync_name(id))))
+        let (object, turn, synced) = resumed.await?;
+        Ok(Box::new(FileWriter::new(object, turn, offset, Arc::clone(&self.names), synced)))
     }
 
     async fn open(&self, id: &ObjectId) -> Result<ObjectReader, Error> {
@@ -148,8 +152,13 @@ impl BlobStore for FileStore {
 
     async fn remove(&self, id: &ObjectId) -> Result<(), Error> {
         let action = format!("remove object {id}");
-        let (disk, name) = (Arc::clone(&self.disk), name(id));
-        blocking(action.clone(), move || disk.remove(&name).map_err(|source| Error::io(action, source))).await
+        let (disk, names, id) = (self.disk.clone(), self.names.clone(), id.clone());
+        blocking(action.clone(), move || {
+            disk.remove(&name(&id)).map_err(|source| Error::io(action, source))?;
+            names.forget(&id);
+            Ok(())
+        })
+        .await
     }
 }
 

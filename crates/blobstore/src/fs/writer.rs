@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
 
+use super::names::Names;
 use super::{DiskFile, blocking, finished};
 use crate::{Chunk, Error, ObjectId, ObjectWriter};
 
@@ -72,6 +73,7 @@ pub(super) struct FileWriter {
     object: Arc<OpenObject>,
     turn: u64,
     offset: u64,
+    names: Arc<Names>,
     /// The fsync of the directory, until it has been awaited.
     name: Option<JoinHandle<io::Result<()>>>,
     /// Unset for the length of each call, so that one that fails or is dropped leaves it unset.
@@ -83,9 +85,10 @@ impl FileWriter {
         object: Arc<OpenObject>,
         turn: u64,
         offset: u64,
+        names: Arc<Names>,
         name: JoinHandle<io::Result<()>>,
     ) -> FileWriter {
-        FileWriter { object, turn, offset, name: Some(name), usable: true }
+        FileWriter { object, turn, offset, names, name: Some(name), usable: true }
     }
 
     fn begin(&mut self) -> Result<(), Error> {
@@ -126,7 +129,9 @@ impl ObjectWriter for FileWriter {
 
     async fn sync(&mut self) -> Result<(), Error> {
         self.begin()?;
-        self.change("sync", |file| file.sync_data()).await?;
+        let (names, id) = (Arc::clone(&self.names), self.object.id.clone());
+        let sync = move |file: &dyn DiskFile| file.sync_data().inspect_err(|_| names.lose(&id));
+        self.change("sync", sync).await?;
         if let Some(name) = self.name.take() {
             let action = format!("sync the directory of object {}", self.object.id);
             let synced = finished(action.clone(), name).await?;
