@@ -17,7 +17,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{Disk, DiskFile};
+use crate::{Disk, DiskFile, NameIter};
 
 /// With more effects in the balance than this, their subsets are sampled.
 const ENUMERATED: usize = 12;
@@ -395,6 +395,13 @@ impl Disk for SimulatedDisk {
 
     fn open_cached(&self, name: &str) -> Option<Arc<dyn DiskFile>> {
         self.open(name).ok()
+    }
+
+    fn names(&self, shard: &str) -> io::Result<NameIter> {
+        let world = self.lock();
+        let in_shard = world.now.names.keys().filter_map(|name| name.strip_prefix(shard)?.strip_prefix('/'));
+        let names: Vec<_> = in_shard.map(|name| Ok(name.to_owned())).collect();
+        Ok(Box::new(names.into_iter()))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

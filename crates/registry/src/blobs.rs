@@ -12,7 +12,7 @@ use crate::{Error, ImageRight, Registry};
 
 statements! {
     LINKED_BLOB =
-        "SELECT b.id, b.object, b.size_bytes
+        "SELECT b.id, b.object, b.size_bytes, l.renewed_at
          FROM blob b JOIN link l ON l.blob_id = b.id AND l.repository_id = $1
          WHERE b.digest = $2 AND l.hidden_at IS NULL";
     BLOB_ID = "SELECT id FROM blob WHERE digest = $1";
@@ -25,6 +25,10 @@ statements! {
          JOIN compartment c ON c.id = r.compartment_id
          WHERE b.digest = $1 AND l.hidden_at IS NULL AND r.tenancy_id = $2 AND r.deleted_at IS NULL
          LIMIT $3";
+    /// Later only: requests that overlap carry times in any order.
+    LINK_RENEW =
+        "UPDATE link SET renewed_at = CASE WHEN renewed_at < $1 THEN $1 ELSE renewed_at END
+         WHERE repository_id = $2 AND blob_id = $3 AND hidden_at IS NULL";
     LINK_HIDE = "UPDATE link SET hidden_at = $1 WHERE repository_id = $2 AND blob_id = $3 AND hidden_at IS NULL";
     /// A visible manifest that uses a blob of the repository.
     MANIFEST_USING_BLOB =
@@ -33,21 +37,33 @@ statements! {
 }
 
 row! {
-    struct LinkedBlob { id: i64, object: String, size_bytes: i64 }
+    struct LinkedBlob { id: i64, object: String, size_bytes: i64, renewed_at: i64 }
 }
 
 /// How many repositories a mount without a source looks at.
 const MOUNT_CANDIDATE_LIMIT: i64 = 16;
 
 operations! {
+    RENEW_LINK = renew_link { Relaxed, Guarded, unaudited "when a blob was last asked for is no state that a reader can see" };
     MOUNT_BLOB = mount_blob { Durable, Guarded, audited };
     DELETE_BLOB = delete_blob { Durable, Guarded, audited };
 }
 
 impl Registry {
-    /// The size in bytes of a blob of the repository.
+    /// The size in bytes of a blob of the repository. One who may push and is told that it is there will not
+    /// upload it, so the collector leaves it alone for a while.
     pub async fn stat_blob(&self, ctx: &Ctx, image: &ImageName, digest: &Digest) -> Result<u64, Error> {
-        let (_, blob) = linked_blob(ctx, image, digest, ImageRight::Pull).await?;
+        let (repository, blob) = linked_blob(ctx, image, digest, ImageRight::Pull).await?;
+        let is_old = blob.renewed_at < ctx.now().0.saturating_sub(self.0.ages.renewal());
+        if is_old && ctx.allows(ImageRight::Push.permission(), &repository.target()) {
+            let (now, repository_id, blob_id) = (ctx.now().0, repository.id, blob.id);
+            let renewed = ctx.store().write(&RENEW_LINK, move |tx| {
+                Ok::<_, Error>(tx.run(&LINK_RENEW, &[&now, &repository_id, &blob_id])?)
+            });
+            if renewed.await? == 0 {
+                return Err(Error::BlobUnknown(digest.clone()));
+            }
+        }
         size(&blob, digest)
     }
 
@@ -58,13 +74,23 @@ impl Registry {
         image: &ImageName,
         digest: &Digest,
     ) -> Result<ObjectReader, Error> {
-        let (_, blob) = linked_blob(ctx, image, digest, ImageRight::Pull).await?;
+        let (repository, blob) = linked_blob(ctx, image, digest, ImageRight::Pull).await?;
+        match self.open_object(&blob, digest).await {
+            // Not damaged if it was collected since, or came back as another object.
+            Err(Error::Damaged(_)) => {
+                self.open_object(&linked_to(ctx, &repository, digest).await?, digest).await
+            }
+            opened => opened,
+        }
+    }
+
+    async fn open_object(&self, blob: &LinkedBlob, digest: &Digest) -> Result<ObjectReader, Error> {
         let object: ObjectId = blob.object.parse().map_err(|_| Error::Damaged(digest.clone()))?;
         let reader = match self.0.blobs.open(&object).await {
             Err(BlobError::NotFound { .. }) => return Err(Error::Damaged(digest.clone())),
             opened => opened?,
         };
-        if reader.size() != size(&blob, digest)? {
+        if reader.size() != size(blob, digest)? {
             return Err(Error::Damaged(digest.clone()));
         }
         Ok(reader)
@@ -170,8 +196,13 @@ async fn linked_blob(
     right: ImageRight,
 ) -> Result<(Repository, LinkedBlob), Error> {
     let repository = repositories::find(ctx, image, right).await?;
+    let blob = linked_to(ctx, &repository, digest).await?;
+    Ok((repository, blob))
+}
+
+async fn linked_to(ctx: &Ctx, repository: &Repository, digest: &Digest) -> Result<LinkedBlob, Error> {
     let blob = ctx.store().opt(&LINKED_BLOB, &[&repository.id, &digest.as_str()]).await?;
-    Ok((repository, blob.ok_or_else(|| Error::BlobUnknown(digest.clone()))?))
+    blob.ok_or_else(|| Error::BlobUnknown(digest.clone()))
 }
 
 fn size(blob: &LinkedBlob, digest: &Digest) -> Result<u64, Error> {

@@ -28,9 +28,15 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// Opens for reading if that needs no disk. `None` says nothing about the object.
     fn open_cached(&self, name: &str) -> Option<Arc<dyn DiskFile>>;
 
+    /// The names in a shard; one that is no text is empty.
+    fn names(&self, shard: &str) -> io::Result<NameIter>;
+
     /// Removes the name; one that is not there is no error.
     fn remove(&self, name: &str) -> io::Result<()>;
 }
+
+/// Names as they are read.
+pub type NameIter = Box<dyn Iterator<Item = io::Result<String>> + Send>;
 
 /// An open file.
 pub trait DiskFile: Send + Sync {

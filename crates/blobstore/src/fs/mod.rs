@@ -4,6 +4,7 @@
 //! durable after fdatasync, a name after an fsync of its directory. No rename, no lock, no mapping.
 
 mod disk;
+mod list;
 mod names;
 mod reader;
 mod syscalls;
@@ -15,10 +16,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::{BlobStore, Error, ObjectId, ObjectReader, ObjectWriter};
-pub use disk::{Disk, DiskFile};
+pub use disk::{Disk, DiskFile, NameIter};
 use names::Names;
 use reader::ReadBuffers;
 use syscalls::Directory;
@@ -159,6 +161,10 @@ impl BlobStore for FileStore {
             Ok(())
         })
         .await
+    }
+
+    fn list(&self) -> BoxStream<'static, Result<Vec<ObjectId>, Error>> {
+        list::list(Arc::clone(&self.disk))
     }
 }
 

@@ -8,10 +8,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, Dir, DirEntry, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile, NameIter};
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 const READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
@@ -77,6 +77,12 @@ impl Disk for Directory {
     fn open_cached(&self, name: &str) -> Option<Arc<dyn DiskFile>> {
         let opened = rustix::fs::openat2(&self.held, name, READ, Mode::empty(), ResolveFlags::CACHED);
         Some(Arc::new(File::from(opened.ok()?)))
+    }
+
+    fn names(&self, shard: &str) -> io::Result<NameIter> {
+        let entries = Dir::new(rustix::fs::openat(&self.held, shard, DIRECTORY, Mode::empty())?)?;
+        let name = |entry: DirEntry| entry.file_name().to_str().unwrap_or_default().to_owned();
+        Ok(Box::new(entries.map(move |entry| Ok(name(entry?)))))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
