@@ -9,7 +9,8 @@ use wharfinger_blobstore::FileStore;
 use wharfinger_blobstore::simulated::{Image, SimulatedDisk};
 use wharfinger_iam::{Ctx, Iam, Limits, tenancies};
 use wharfinger_metastore::{CommitStep, Location, Promise, Store, check};
-use wharfinger_registry::{Error, Registry, SparseManifests};
+use wharfinger_registry::images::restore_image;
+use wharfinger_registry::{Ages, Collected, Error, Registry, SparseManifests};
 use wharfinger_testkit::TempDir;
 use wharfinger_testkit::services::{Installation, found, request};
 use wharfinger_types::{Algorithm, Digest, ErrorKind, ImageName, Reference};
@@ -98,7 +99,8 @@ impl Notes {
 /// A registry over that disk and that store.
 pub(crate) async fn installation(store: Store, disk: &SimulatedDisk) -> Installation {
     let blobs = FileStore::on(Arc::new(disk.clone())).unwrap();
-    let registry = Registry::new(Arc::new(blobs), SparseManifests::Refused);
+    let ages = Ages { reader_grace: 0, ..Ages::default() };
+    let registry = Registry::with_ages(Arc::new(blobs), SparseManifests::Refused, ages);
     let iam = Iam::new(store.clone(), 3600, Limits::default());
     let tenancy = tenancies::first(&iam).await.unwrap();
     Installation { store, iam, registry, tenancy, ..founded().await.installation.clone() }
@@ -238,6 +240,33 @@ impl Drive {
         self.notes.take(&self.disk, Note::Asked(by_tag.clone(), None));
         self.ask(Thing::Manifest(image.to_string(), digest.to_string()), None, delete).await;
         self.notes.take(&self.disk, Note::Acknowledged(by_tag, None));
+    }
+
+    /// Attaches the tag again, too.
+    pub(crate) async fn restore(&self, image: &ImageName, digest: &Digest, tag: &str, manifest: &[u8]) {
+        let tenancy = &self.installation.tenancy;
+        let name = image.repository.clone();
+        let restore = async || {
+            let tag = tag.parse().unwrap();
+            restore_image(&self.ctx, tenancy, &name, digest, Some(&tag)).await.map(drop)
+        };
+        let by_tag = Thing::Manifest(image.to_string(), tag.to_owned());
+        self.notes.take(&self.disk, Note::Asked(by_tag.clone(), Some(manifest.to_vec())));
+        let by_digest = Thing::Manifest(image.to_string(), digest.to_string());
+        self.ask(by_digest, Some(manifest), restore).await;
+        self.notes.take(&self.disk, Note::Acknowledged(by_tag, Some(manifest.to_vec())));
+    }
+
+    /// From here on the collector may take the blob or not.
+    pub(crate) fn forget(&self, image: &ImageName, bytes: &[u8]) {
+        let blob = Thing::Blob(image.to_string(), Digest::sha256(bytes));
+        self.notes.take(&self.disk, Note::Asked(blob, None));
+    }
+
+    /// Collects as if that many seconds had passed.
+    pub(crate) async fn collect(&self, seconds: i64) -> Collected {
+        let later = self.installation.later(seconds);
+        self.installation.registry.collect_garbage(&later, false).await.unwrap()
     }
 
     pub(crate) async fn delete_blob(&self, image: &ImageName, digest: &Digest) {

@@ -83,6 +83,39 @@ async fn images_that_are_put_moved_and_deleted() {
     verify(drive).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_deleted_and_restored() {
+    let drive = start().await;
+    let (image, config, layer) = (drive.image("app"), b"{}".to_vec(), noise(700));
+    drive.push_blob(&image, &config).await;
+    drive.push_blob(&image, &layer).await;
+    let manifest = manifest_of(&config, &[&layer]);
+    let digest = drive.put(&image, "latest", &manifest).await;
+    drive.delete_manifest(&image, &digest, "latest").await;
+    drive.restore(&image, &digest, "latest", &manifest).await;
+    verify(drive).await;
+}
+
+/// What images share stays, and what a push brings while it runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collection_between_pushes() {
+    let drive = start().await;
+    let (image, config, shared, own) = (drive.image("app"), b"{}".to_vec(), noise(300), noise(400));
+    for blob in [&config, &shared, &own] {
+        drive.push_blob(&image, blob).await;
+    }
+    let kept = manifest_of(&config, &[&shared]);
+    drive.put(&image, "kept", &kept).await;
+    let gone = drive.put(&image, "gone", &manifest_of(&config, &[&shared, &own])).await;
+    drive.delete_manifest(&image, &gone, "gone").await;
+    drive.forget(&image, &own);
+    let collected = drive.collect(3 * 24 * 3_600).await;
+    assert_eq!((collected.manifests, collected.objects), (1, 1), "{collected:?}");
+    drive.push_blob(&image, &own).await;
+    drive.put(&image, "gone", &manifest_of(&config, &[&shared, &own])).await;
+    verify(drive).await;
+}
+
 /// From the making of the directories on. What is cut before the first push has nothing to lose.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_start_and_a_push() {

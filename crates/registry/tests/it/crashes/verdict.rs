@@ -15,6 +15,7 @@ use super::drive::{Drive, Faults, Note, Session, Thing, installation, look};
 use crate::images::sent;
 
 const SEED: u64 = 7;
+const HOUR: i64 = 3_600;
 
 /// What each thing may show.
 type Expected = BTreeMap<Thing, BTreeSet<Option<Vec<u8>>>>;
@@ -157,6 +158,10 @@ async fn clients_come_back(
     let (store, _directory) = drive.metadata(log_bytes).await;
     let state = installation(store, &SimulatedDisk::restored(image)).await;
     let ctx = state.iam.local_administrator(request());
+    // Objects are older than any upload by then, and what is linked is not.
+    let collected = state.registry.collect_garbage(&state.later(HOUR), false).await;
+    collected.map_err(|error| format!("garbage is not collected: {error}"))?;
+    promises_kept(&state, expected).await.map_err(|broken| format!("after collecting: {broken}"))?;
     let sessions = drive.sessions.lock().unwrap().clone();
     for session in &sessions {
         go_on(&state, &ctx, session).await?;
