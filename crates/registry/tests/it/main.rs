@@ -3,6 +3,7 @@
 
 mod collection;
 mod collection_races;
+mod crashes;
 mod images;
 mod interleavings;
 mod manifests;
