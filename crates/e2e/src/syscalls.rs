@@ -142,9 +142,16 @@ impl Checker {
             }
             "mkdir" | "mkdirat" if !has_failed => self.name(&path_of(&call.arguments)),
             "rename" | "renameat" if !has_failed => {
-                let to = call.arguments.rsplit('"').nth(1).context("a new name")?;
-                self.made.remove(Path::new(to));
-                self.name(Path::new(to));
+                let mut names = call.arguments.split('"').skip(1).step_by(2).map(PathBuf::from);
+                let (from, to) = (names.next().context("a name")?, names.next().context("a new name")?);
+                if let Some(writes) = self.unsynced.remove(&from) {
+                    self.unsynced.insert(to.clone(), writes);
+                }
+                self.unnamed.values_mut().for_each(|names| drop(names.remove(&from)));
+                // The name is made once more, of another file.
+                self.made.remove(&from);
+                self.made.remove(&to);
+                self.name(&to);
             }
             "pwrite64" | "pwritev" | "ftruncate" | "write" | "writev"
                 if self.matters(&file) && !has_failed =>
@@ -199,7 +206,7 @@ impl Checker {
     /// What is rebuilt, rolled back or only held is no loss.
     fn matters(&self, path: &Path) -> bool {
         let name = path.to_string_lossy();
-        let spared = ["-shm", "-journal", "/lock", ".new", ".sock"];
+        let spared = ["-shm", "-journal", "/lock"];
         path.starts_with(&self.data) && !spared.iter().any(|end| name.ends_with(end))
     }
 
