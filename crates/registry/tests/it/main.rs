@@ -5,6 +5,7 @@ mod collection;
 mod collection_races;
 mod crashes;
 mod images;
+mod interleavings;
 mod manifests;
 mod mounts;
 mod races;

@@ -22,7 +22,7 @@ pub use search::{Order, Orders, Search};
 /// How long a statement runs before it is asked whether it waits for a lock.
 const LOCK_CHECK: Duration = Duration::from_millis(1);
 /// After so many milliseconds of waiting for a lock the server looks for a deadlock, once.
-const DEADLOCK_MS: u64 = 2;
+const DEADLOCK_MS: u64 = 1;
 /// How the first statement of a body starts.
 const BEGIN: &str = "BEGIN";
 /// A body that does nothing for so long hangs.
@@ -175,8 +175,8 @@ impl Interleaving {
                     }
                     Event::Answered { actor } => {
                         actors[actor] = Actor::Thinking;
-                        // It may have let the others go on.
-                        actors.iter_mut().for_each(Actor::ask_again);
+                        // It may have let those go on that waited.
+                        self.find_locked(actors, Actor::has_waited).await;
                     }
                 },
                 Some(ended) = tasks.join_next() => {
@@ -184,14 +184,15 @@ impl Interleaving {
                     actors[actor] = Actor::Done;
                     outcomes[actor] = Some(outcome);
                 }
-                () = tokio::time::sleep(LOCK_CHECK) => self.find_locked(actors).await,
+                () = tokio::time::sleep(LOCK_CHECK) => self.find_locked(actors, |_| true).await,
                 () = &mut hung => panic!("no body goes on: {actors:?}\n{order}"),
             }
         }
     }
 
-    async fn find_locked(&self, actors: &mut [Actor]) {
-        for actor in actors {
+    /// Asks of those who are in a statement whether they wait for a lock.
+    async fn find_locked(&self, actors: &mut [Actor], which: fn(&Actor) -> bool) {
+        for actor in actors.iter_mut().filter(|actor| which(actor)) {
             let (pid, has_waited) = match *actor {
                 Actor::Running { pid, has_waited } => (pid, has_waited),
                 Actor::Locked { pid } => (pid, true),
@@ -214,10 +215,8 @@ impl Actor {
         matches!(self, Actor::Waiting { .. })
     }
 
-    fn ask_again(&mut self) {
-        if let Actor::Locked { pid } = *self {
-            *self = Actor::Running { pid, has_waited: true };
-        }
+    fn has_waited(&self) -> bool {
+        matches!(self, Actor::Locked { .. } | Actor::Running { has_waited: true, .. })
     }
 }
 
