@@ -9,4 +9,5 @@ mod postgres_connections;
 mod reads;
 mod schema;
 mod shelf;
+mod transfer;
 mod writes;
