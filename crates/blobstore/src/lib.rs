@@ -18,4 +18,4 @@ pub use error::Error;
 pub use fs::FileStore;
 pub use id::ObjectId;
 pub use memory::MemoryStore;
-pub use store::{BlobStore, ObjectReader, ObjectWriter};
+pub use store::{BlobStore, LIST_PAGE, ObjectReader, ObjectWriter};

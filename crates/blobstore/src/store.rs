@@ -37,7 +37,15 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
     /// Removes the object; one that is not there is no error. Readers that are open go on to the
     /// end. Not durable by itself: after a power cut the object may be back.
     async fn remove(&self, id: &ObjectId) -> Result<(), Error>;
+
+    /// Streams the ids of all objects in pages of at most [`LIST_PAGE`], in no order. What is made or
+    /// removed meanwhile may be among them or not; everything else is there once. No more than a page
+    /// is held. The stream is over after an error.
+    fn list(&self) -> BoxStream<'static, Result<Vec<ObjectId>, Error>>;
 }
+
+/// The most ids on a page of [`BlobStore::list`].
+pub const LIST_PAGE: usize = 1_000;
 
 /// Appends to one object.
 ///

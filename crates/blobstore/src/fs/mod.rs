@@ -3,6 +3,7 @@
 //! The file system gives three promises used here: a name made exclusively is made once, a file is
 //! durable after fdatasync, a name after an fsync of its directory. No rename, no lock, no mapping.
 
+mod list;
 mod reader;
 mod syscalls;
 mod writer;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::{BlobStore, Error, ObjectId, ObjectReader, ObjectWriter};
@@ -153,6 +155,10 @@ impl BlobStore for FileStore {
             syscalls::remove(&root, &name).map_err(|source| Error::io(action, source))
         })
         .await
+    }
+
+    fn list(&self) -> BoxStream<'static, Result<Vec<ObjectId>, Error>> {
+        list::list(Arc::clone(&self.root))
     }
 }
 

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -59,6 +59,18 @@ pub(super) fn remove(root: &OwnedFd, name: &str) -> io::Result<()> {
         Err(Errno::NOENT) => Ok(()),
         removed => Ok(removed?),
     }
+}
+
+/// Opens a shard to read the names in it.
+pub(super) fn open_names(root: &OwnedFd, shard: &str) -> io::Result<Dir> {
+    Ok(Dir::new(rustix::fs::openat(root, shard, DIRECTORY, Mode::empty())?)?)
+}
+
+/// Up to `most` names more, those that are no text left out; none at the end.
+pub(super) fn read_names(shard: &mut Dir, most: usize) -> io::Result<Vec<String>> {
+    let entries = shard.by_ref().take(most);
+    let names = entries.map(|entry| Ok(entry?.file_name().to_str().unwrap_or_default().to_owned()));
+    names.collect()
 }
 
 pub(super) fn size(file: &File) -> io::Result<u64> {

@@ -189,12 +189,16 @@ CREATE TABLE repository (
     is_public INTEGER NOT NULL,
     created_by TEXT NOT NULL,
     created_at INTEGER NOT NULL,
-    deleted_at INTEGER
+    deleted_at INTEGER,
+    -- When the collection of a deleted one began: no restore from then on.
+    purged_at INTEGER
 ) STRICT;
 -- A deleted repository frees its name at once.
 CREATE UNIQUE INDEX repository_live_name ON repository (tenancy_id, name) WHERE deleted_at IS NULL;
 CREATE INDEX repository_public_name ON repository (tenancy_id, name) WHERE deleted_at IS NULL AND is_public;
 CREATE INDEX repository_by_compartment ON repository (compartment_id, name);
+CREATE INDEX repository_deleted_name ON repository (tenancy_id, name, deleted_at) WHERE deleted_at IS NOT NULL;
+CREATE INDEX repository_deleted ON repository (deleted_at, id) WHERE deleted_at IS NOT NULL;
 
 -- Which object holds the bytes of a digest. Object ids are never used again.
 CREATE TABLE blob (
@@ -204,6 +208,15 @@ CREATE TABLE blob (
     size_bytes INTEGER NOT NULL,
     created_at INTEGER NOT NULL
 ) STRICT;
+
+-- Objects that no row names any more, to be removed once nobody reads them. An object is always named by an
+-- upload, a blob or a row of this table, but for the remains of a crash.
+CREATE TABLE dead_object (
+    object TEXT PRIMARY KEY,
+    size_bytes INTEGER NOT NULL,
+    dead_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX dead_object_by_age ON dead_object (dead_at, object);
 
 -- A repository reads a blob through its own link only.
 CREATE TABLE link (
@@ -226,6 +239,7 @@ CREATE TABLE upload (
     created_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX upload_by_repository ON upload (repository_id);
+CREATE INDEX upload_by_age ON upload (created_at, id);
 
 CREATE TABLE manifest (
     id INTEGER PRIMARY KEY,
@@ -242,6 +256,8 @@ CREATE TABLE manifest (
 ) STRICT;
 
 CREATE INDEX manifest_by_subject ON manifest (repository_id, subject, id) WHERE subject IS NOT NULL;
+CREATE INDEX manifest_hidden ON manifest (hidden_at, id) WHERE hidden_at IS NOT NULL;
+CREATE INDEX manifest_hidden_digest ON manifest (repository_id, digest) WHERE hidden_at IS NOT NULL;
 
 -- Exact bytes, apart from the row that look-ups read.
 CREATE TABLE manifest_body (
