@@ -25,6 +25,6 @@ pub use error::{Cause, Error};
 pub use migrate::{OPERATIONS, STATEMENTS};
 pub use operation::{Isolation, Operation, Promise, Record};
 pub use statement::{Args, Column, FromRow, Param, Row, Statement};
-pub use store::{EngineKind, Location, Store};
+pub use store::{EngineKind, Exclusive, Location, Store};
 pub use transfer::RowCounts;
 pub use tx::Tx;

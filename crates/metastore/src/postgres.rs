@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    ClientWrapper, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
+};
 use postgres::NoTls;
 use postgres::binary_copy::BinaryCopyInWriter;
 use postgres::error::{DbError, Severity, SqlState};
@@ -290,13 +292,27 @@ pub(crate) async fn read<T: FromRow>(
 }
 
 async fn read_once(pool: &Pool, statement: &Statement, args: Args<'_>) -> Result<Vec<postgres::Row>, Error> {
-    let client = pool.get().await.map_err(|error| match error {
-        PoolError::Closed => Error::Closed,
-        other => Error::Unavailable(Arc::new(other)),
-    })?;
+    let client = connection(pool).await?;
     let failed = |error| classify(statement.name, error);
     let prepared = client.prepare_cached(statement.postgres).await.map_err(failed)?;
     client.query(&prepared, &params(args)).await.map_err(failed)
+}
+
+/// A session of its own with the advisory lock of that name, unless another has it.
+pub(crate) async fn lock(pool: &Pool, name: &str) -> Result<Option<ClientWrapper>, Error> {
+    let client = Object::take(connection(pool).await?);
+    let unavailable = |error: tokio_postgres::Error| Error::Unavailable(Arc::new(error));
+    let take = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))";
+    let row = client.query_one(take, &[&name]).await.map_err(unavailable)?;
+    let is_taken: bool = row.try_get(0).map_err(unavailable)?;
+    Ok(is_taken.then_some(client))
+}
+
+async fn connection(pool: &Pool) -> Result<Object, Error> {
+    pool.get().await.map_err(|error| match error {
+        PoolError::Closed => Error::Closed,
+        other => Error::Unavailable(Arc::new(other)),
+    })
 }
 
 fn read_rows<T: FromRow>(

@@ -55,6 +55,13 @@ struct Inner {
     writers: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
 }
 
+/// A task that no other process has, until dropped; from [`Store::take_over`].
+#[derive(Debug)]
+pub struct Exclusive {
+    /// The session that holds the advisory lock.
+    _session: Option<deadpool_postgres::ClientWrapper>,
+}
+
 pub(crate) enum Readers {
     Sqlite(sqlite::Readers),
     Postgres(deadpool_postgres::Pool),
@@ -240,6 +247,22 @@ impl Store {
             }
         })
         .await
+    }
+
+    /// Takes `task` over for this process, unless another one that shares the database has it. It is let
+    /// go with the answer, and when the connection that holds it breaks: what must never run twice needs
+    /// more than this. The owner of a SQLite file has every task.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the database does not answer.
+    pub async fn take_over(&self, task: &'static str) -> Result<Option<Exclusive>, Error> {
+        match &self.inner.readers {
+            Readers::Sqlite(_) => Ok(Some(Exclusive { _session: None })),
+            Readers::Postgres(pool) => {
+                let session = postgres::lock(pool, task).await?;
+                Ok(session.map(|session| Exclusive { _session: Some(session) }))
+            }
+        }
     }
 
     /// Which database is behind it.

@@ -1,18 +1,20 @@
 //! Blobs as a repository's readers see them: through the repository's own links.
 
 use wharfinger_audit::Subject;
-use wharfinger_blobstore::{Error as BlobError, ObjectId, ObjectReader};
+use wharfinger_blobstore::{Error as BlobError, ObjectId};
 use wharfinger_iam::{Ctx, Error as IamError, Protected};
 use wharfinger_metastore::{Args, Error as StoreError, operations, row, statements};
 use wharfinger_types::{Digest, ErrorKind, ImageName};
 
+use crate::damage::{Damage, Finding, Stored};
+use crate::reader::BlobReader;
 use crate::repositories::{self, Repository};
 use crate::uploads::LINK_UPSERT;
 use crate::{Error, ImageRight, Registry};
 
 statements! {
     LINKED_BLOB =
-        "SELECT b.id, b.object, b.size_bytes
+        "SELECT b.id, b.object, b.size_bytes, b.damaged_at IS NOT NULL AS is_damaged
          FROM blob b JOIN link l ON l.blob_id = b.id AND l.repository_id = $1
          WHERE b.digest = $2 AND l.hidden_at IS NULL";
     BLOB_ID = "SELECT id FROM blob WHERE digest = $1";
@@ -23,7 +25,7 @@ statements! {
          JOIN link l ON l.blob_id = b.id
          JOIN repository r ON r.id = l.repository_id
          JOIN compartment c ON c.id = r.compartment_id
-         WHERE b.digest = $1 AND l.hidden_at IS NULL AND r.tenancy_id = $2 AND r.deleted_at IS NULL
+         WHERE b.digest = $1 AND b.damaged_at IS NULL AND l.hidden_at IS NULL AND r.tenancy_id = $2 AND r.deleted_at IS NULL
          LIMIT $3";
     LINK_HIDE = "UPDATE link SET hidden_at = $1 WHERE repository_id = $2 AND blob_id = $3 AND hidden_at IS NULL";
     /// A visible manifest that uses a blob of the repository.
@@ -33,7 +35,7 @@ statements! {
 }
 
 row! {
-    struct LinkedBlob { id: i64, object: String, size_bytes: i64 }
+    struct LinkedBlob { id: i64, object: String, size_bytes: i64, is_damaged: bool }
 }
 
 /// How many repositories a mount without a source looks at.
@@ -48,7 +50,7 @@ impl Registry {
     /// The size in bytes of a blob of the repository.
     pub async fn stat_blob(&self, ctx: &Ctx, image: &ImageName, digest: &Digest) -> Result<u64, Error> {
         let (_, blob) = linked_blob(ctx, image, digest, ImageRight::Pull).await?;
-        size(&blob, digest)
+        u64::try_from(blob.size_bytes).map_err(|_| Error::Damaged(digest.clone()))
     }
 
     /// Opens a blob of the repository for reading.
@@ -57,17 +59,21 @@ impl Registry {
         ctx: &Ctx,
         image: &ImageName,
         digest: &Digest,
-    ) -> Result<ObjectReader, Error> {
-        let (_, blob) = linked_blob(ctx, image, digest, ImageRight::Pull).await?;
-        let object: ObjectId = blob.object.parse().map_err(|_| Error::Damaged(digest.clone()))?;
+    ) -> Result<BlobReader, Error> {
+        let (repository, blob) = linked_blob(ctx, image, digest, ImageRight::Pull).await?;
+        let stored = Stored { id: blob.id, object: blob.object, digest: digest.clone() };
+        let object: ObjectId = stored.object.parse().map_err(|_| Error::Damaged(digest.clone()))?;
+        let finding =
+            Finding { registry: self.clone(), ctx: ctx.clone(), tenancy_id: repository.tenancy_id, stored };
         let reader = match self.0.blobs.open(&object).await {
-            Err(BlobError::NotFound { .. }) => return Err(Error::Damaged(digest.clone())),
+            Err(BlobError::NotFound { .. }) => return Err(finding.quarantine(Damage::Lost).await),
             opened => opened?,
         };
-        if reader.size() != size(&blob, digest)? {
-            return Err(Error::Damaged(digest.clone()));
+        let (is, wanted) = (reader.size(), u64::try_from(blob.size_bytes).unwrap_or(u64::MAX));
+        if is != wanted {
+            return Err(finding.quarantine(Damage::Size { is, wanted }).await);
         }
-        Ok(reader)
+        Ok(BlobReader::new(reader, finding))
     }
 
     /// Links a blob of another repository to this one, if the principal may read it there. `from` is
@@ -170,10 +176,10 @@ async fn linked_blob(
     right: ImageRight,
 ) -> Result<(Repository, LinkedBlob), Error> {
     let repository = repositories::find(ctx, image, right).await?;
-    let blob = ctx.store().opt(&LINKED_BLOB, &[&repository.id, &digest.as_str()]).await?;
-    Ok((repository, blob.ok_or_else(|| Error::BlobUnknown(digest.clone()))?))
-}
-
-fn size(blob: &LinkedBlob, digest: &Digest) -> Result<u64, Error> {
-    u64::try_from(blob.size_bytes).map_err(|_| Error::Damaged(digest.clone()))
+    let blob: Option<LinkedBlob> = ctx.store().opt(&LINKED_BLOB, &[&repository.id, &digest.as_str()]).await?;
+    let blob = blob.ok_or_else(|| Error::BlobUnknown(digest.clone()))?;
+    if blob.is_damaged && right != ImageRight::Delete {
+        return Err(Error::Quarantined(digest.clone()));
+    }
+    Ok((repository, blob))
 }

@@ -75,8 +75,11 @@ pub enum Error {
         /// The most allowed.
         limit: usize,
     },
-    /// The bytes of a blob that the database knows are missing or short.
-    #[error("the storage of blob {0} is damaged")]
+    /// The bytes of a blob are lost or damaged, and kept from every reader.
+    #[error("the stored bytes of blob {0} are lost or damaged, so nobody is given them: push the blob again")]
+    Quarantined(Digest),
+    /// What the database has of a blob or manifest is damaged.
+    #[error("the database's row of {0} is damaged: push it again")]
     Damaged(Digest),
     /// Blob storage failed.
     #[error(transparent)]
@@ -96,6 +99,7 @@ impl Error {
             Error::Iam(error) => error.kind(),
             Error::NotCreatedOnPush(_)
             | Error::BlobUnknown(_)
+            | Error::Quarantined(_)
             | Error::UploadUnknown(_)
             | Error::ManifestUnknown(_) => ErrorKind::NotFound,
             Error::BlobInUse { .. } => ErrorKind::Unsupported,

@@ -6,16 +6,20 @@
 
 pub mod blobs;
 mod body;
+mod damage;
 pub mod document;
 mod error;
 pub mod manifests;
+mod reader;
 pub mod referrers;
 pub mod repositories;
+pub mod scrub;
 mod sessions;
 pub mod tags;
 pub mod uploads;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use moka::sync::Cache;
@@ -25,14 +29,18 @@ use wharfinger_metastore::{Operation, Statement};
 use wharfinger_types::{Digest, Permission};
 
 pub use error::Error;
-pub use wharfinger_blobstore::ObjectReader;
+pub use reader::BlobReader;
 
 /// Every statement of this crate, for the test that prepares them on both engines.
 pub const STATEMENTS: &[&[&Statement]] = &[
     blobs::STATEMENTS,
+    damage::STATEMENTS,
     manifests::STATEMENTS,
     referrers::STATEMENTS,
     repositories::STATEMENTS,
+    scrub::STATEMENTS,
+    scrub::BLOB_STATEMENTS,
+    scrub::MANIFEST_STATEMENTS,
     tags::STATEMENTS,
     uploads::STATEMENTS,
 ];
@@ -40,8 +48,11 @@ pub const STATEMENTS: &[&[&Statement]] = &[
 /// Every operation of this crate, for the test that each leaves its audit record.
 pub const OPERATIONS: &[&[&Operation]] = &[
     blobs::OPERATIONS,
+    damage::OPERATIONS,
     manifests::OPERATIONS,
     repositories::OPERATIONS,
+    scrub::OPERATIONS,
+    scrub::MANIFEST_OPERATIONS,
     tags::OPERATIONS,
     uploads::OPERATIONS,
 ];
@@ -78,6 +89,12 @@ struct Inner {
     manifests_in_memory: Semaphore,
     /// Manifest bytes by digest: immutable, so never stale. Rights are checked before it is asked.
     bodies: Cache<Digest, Bytes>,
+    /// Objects whose bytes were found to be right.
+    verified: reader::Verified,
+    /// Held for a page of the scrub.
+    scrubbing: tokio::sync::Mutex<()>,
+    /// Blobs that were found damaged since the start.
+    damaged: AtomicU64,
 }
 
 impl Registry {
@@ -95,7 +112,15 @@ impl Registry {
             sessions: sessions::Sessions::default(),
             manifests_in_memory: Semaphore::new(MANIFESTS_IN_MEMORY),
             bodies,
+            verified: reader::Verified::default(),
+            scrubbing: tokio::sync::Mutex::default(),
+            damaged: AtomicU64::new(0),
         }))
+    }
+
+    /// How many blobs this process has found damaged, for a metric.
+    pub fn damaged_blobs(&self) -> u64 {
+        self.0.damaged.load(Ordering::Relaxed)
     }
 }
 

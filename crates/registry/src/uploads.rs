@@ -14,6 +14,7 @@ use wharfinger_metastore::{operations, row, statements};
 use wharfinger_types::{Algorithm, Digest, Hasher, ImageName};
 
 use crate::body::Receiver;
+use crate::damage;
 use crate::repositories::{self, Repository};
 use crate::sessions::SessionGuard;
 use crate::{Error, ImageRight, Registry};
@@ -29,7 +30,7 @@ statements! {
     UPLOAD_DELETE = "DELETE FROM upload WHERE id = $1";
     BLOB_INSERT =
         "INSERT INTO blob (digest, object, size_bytes, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT (digest) DO NOTHING";
-    BLOB_BY_DIGEST = "SELECT id, object FROM blob WHERE digest = $1";
+    BLOB_BY_DIGEST = "SELECT id, object, damaged_at IS NOT NULL AS is_damaged FROM blob WHERE digest = $1";
     /// Links a blob; a hidden link is revived.
     LINK_UPSERT =
         "INSERT INTO link (repository_id, blob_id, renewed_at) VALUES ($1, $2, $3)
@@ -48,7 +49,7 @@ row! {
 }
 
 row! {
-    struct BlobObject { id: i64, object: String }
+    struct BlobObject { id: i64, object: String, is_damaged: bool }
 }
 
 operations! {
@@ -345,7 +346,10 @@ impl Registry {
                     return Err(Error::UploadUnknown(digest.clone()));
                 }
                 tx.run(&BLOB_INSERT, &[&digest, &own_object, &size_bytes, &origin.at.0])?;
-                let blob: BlobObject = tx.one(&BLOB_BY_DIGEST, &[&digest])?;
+                let mut blob: BlobObject = tx.one(&BLOB_BY_DIGEST, &[&digest])?;
+                if blob.is_damaged && damage::replace(tx, blob.id, &own_object, size_bytes, &origin)? {
+                    blob.object.clone_from(&own_object);
+                }
                 tx.run(&LINK_UPSERT, &[&repository.id, &blob.id, &origin.at.0])?;
                 let subject =
                     Subject::new(&digest, &repository.name).with("repository", repository.ocid.as_str());

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, ResolveFlags};
@@ -75,6 +75,12 @@ pub(super) fn read_names(shard: &mut Dir, most: usize) -> io::Result<Vec<String>
 
 pub(super) fn size(file: &File) -> io::Result<u64> {
     Ok(file.metadata()?.len())
+}
+
+/// When the file was last written to or otherwise changed, in nanoseconds; nobody can set it back.
+pub(super) fn changed_at(file: &File) -> io::Result<i128> {
+    let metadata = file.metadata()?;
+    Ok(i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec()))
 }
 
 pub(super) fn truncate(file: &File, size: u64) -> io::Result<()> {
