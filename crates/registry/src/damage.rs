@@ -147,7 +147,7 @@ pub(crate) fn replace(
     blob_id: i64,
     object: &str,
     size_bytes: i64,
-    origin: &Origin,
+    now: i64,
 ) -> Result<bool, StoreError> {
     let Some(damaged) = tx.opt::<String>(&DAMAGED_OBJECT, &[&blob_id])? else {
         return Ok(false);
@@ -155,6 +155,6 @@ pub(crate) fn replace(
     if tx.run(&BLOB_REPLACE, &[&object, &size_bytes, &blob_id, &damaged])? == 0 {
         return Ok(false);
     }
-    tx.run(&REPLACED_OBJECT, &[&damaged, &origin.at.0])?;
+    tx.run(&REPLACED_OBJECT, &[&damaged, &now])?;
     Ok(true)
 }

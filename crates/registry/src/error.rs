@@ -63,6 +63,19 @@ pub enum Error {
     /// No such manifest in the repository.
     #[error("manifest `{0}` is not in this repository")]
     ManifestUnknown(Reference),
+    /// The image was never deleted, or can't be restored any more.
+    #[error("there is no deleted image {0} in this repository: it is there, or was collected")]
+    NotDeleted(Digest),
+    /// Another image has the version.
+    #[error(
+        "version `{version}` of repository `{repository}` is another image's: restore without it, or with another"
+    )]
+    VersionTaken {
+        /// The version.
+        version: String,
+        /// The repository.
+        repository: String,
+    },
     /// The document is no manifest that the registry takes.
     #[error("manifest invalid: {0}")]
     ManifestInvalid(String),
@@ -101,7 +114,9 @@ impl Error {
             | Error::BlobUnknown(_)
             | Error::Quarantined(_)
             | Error::UploadUnknown(_)
+            | Error::NotDeleted(_)
             | Error::ManifestUnknown(_) => ErrorKind::NotFound,
+            Error::VersionTaken { .. } => ErrorKind::Conflict,
             Error::BlobInUse { .. } => ErrorKind::Unsupported,
             Error::UploadOffset { .. } => ErrorKind::RangeNotSatisfiable,
             Error::ChunkLength { .. }

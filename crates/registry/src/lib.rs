@@ -6,9 +6,11 @@
 
 pub mod blobs;
 mod body;
+pub mod collection;
 mod damage;
 pub mod document;
 mod error;
+pub mod images;
 pub mod manifests;
 mod reader;
 pub mod referrers;
@@ -18,22 +20,31 @@ mod sessions;
 pub mod tags;
 pub mod uploads;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use moka::sync::Cache;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use wharfinger_blobstore::{BlobStore, ChunkPool};
 use wharfinger_metastore::{Operation, Statement};
 use wharfinger_types::{Digest, Permission};
 
+pub use collection::{Ages, Collected, Collection, Progress, Totals};
 pub use error::Error;
 pub use reader::BlobReader;
 
 /// Every statement of this crate, for the test that prepares them on both engines.
 pub const STATEMENTS: &[&[&Statement]] = &[
     blobs::STATEMENTS,
+    collection::blobs::STATEMENTS,
+    collection::links::STATEMENTS,
+    collection::manifests::STATEMENTS,
+    collection::objects::STATEMENTS,
+    collection::orphans::STATEMENTS,
+    collection::repositories::STATEMENTS,
+    collection::uploads::STATEMENTS,
+    images::STATEMENTS,
     damage::STATEMENTS,
     manifests::STATEMENTS,
     referrers::STATEMENTS,
@@ -48,6 +59,14 @@ pub const STATEMENTS: &[&[&Statement]] = &[
 /// Every operation of this crate, for the test that each leaves its audit record.
 pub const OPERATIONS: &[&[&Operation]] = &[
     blobs::OPERATIONS,
+    collection::blobs::OPERATIONS,
+    collection::links::OPERATIONS,
+    collection::manifests::OPERATIONS,
+    collection::objects::OPERATIONS,
+    collection::orphans::OPERATIONS,
+    collection::repositories::OPERATIONS,
+    collection::uploads::OPERATIONS,
+    images::OPERATIONS,
     damage::OPERATIONS,
     manifests::OPERATIONS,
     repositories::OPERATIONS,
@@ -82,6 +101,7 @@ pub enum SparseManifests {
 #[derive(Debug)]
 struct Inner {
     sparse: SparseManifests,
+    ages: Ages,
     blobs: Arc<dyn BlobStore>,
     chunks: ChunkPool,
     sessions: sessions::Sessions,
@@ -95,11 +115,22 @@ struct Inner {
     scrubbing: tokio::sync::Mutex<()>,
     /// Blobs that were found damaged since the start.
     damaged: AtomicU64,
+    /// Held by the run of the collector that is under way.
+    collecting: tokio::sync::Mutex<()>,
+    progress: Mutex<Progress>,
+    totals: Mutex<Totals>,
+    /// Whether the process is about to end.
+    stopping: watch::Sender<bool>,
 }
 
 impl Registry {
-    /// A registry whose blobs are in `blobs`.
+    /// A registry whose blobs are in `blobs`, with the default ages.
     pub fn new(blobs: Arc<dyn BlobStore>, sparse: SparseManifests) -> Registry {
+        Registry::with_ages(blobs, sparse, Ages::default())
+    }
+
+    /// A registry that keeps what nobody needs for so long.
+    pub fn with_ages(blobs: Arc<dyn BlobStore>, sparse: SparseManifests, ages: Ages) -> Registry {
         let bodies = Cache::builder()
             .max_capacity(MANIFEST_CACHE_BYTES)
             .weigher(|_, body: &Bytes| u32::try_from(body.len()).unwrap_or(u32::MAX).saturating_add(256))
@@ -107,6 +138,7 @@ impl Registry {
         let chunks = ChunkPool::new(UPLOAD_CHUNKS);
         Registry(Arc::new(Inner {
             sparse,
+            ages,
             blobs,
             chunks,
             sessions: sessions::Sessions::default(),
@@ -115,6 +147,10 @@ impl Registry {
             verified: reader::Verified::default(),
             scrubbing: tokio::sync::Mutex::default(),
             damaged: AtomicU64::new(0),
+            collecting: tokio::sync::Mutex::default(),
+            progress: Mutex::default(),
+            totals: Mutex::default(),
+            stopping: watch::Sender::new(false),
         }))
     }
 

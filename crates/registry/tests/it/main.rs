@@ -1,6 +1,8 @@
 //! The registry through its public functions, on both engines.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+mod collection;
+mod collection_races;
 mod damage;
 mod images;
 mod manifests;
@@ -8,5 +10,6 @@ mod mounts;
 mod races;
 mod referrers;
 mod repositories;
+mod restore;
 mod statements;
 mod uploads;
