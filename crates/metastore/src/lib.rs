@@ -26,5 +26,5 @@ pub use migrate::{OPERATIONS, STATEMENTS};
 pub use operation::{Isolation, Operation, Promise, Record};
 pub use statement::{Args, Column, FromRow, Param, Row, Statement};
 pub use store::{EngineKind, Exclusive, Location, Store};
-pub use transfer::RowCounts;
+pub use transfer::{CopiedRows, RowCounts};
 pub use tx::Tx;

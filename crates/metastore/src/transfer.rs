@@ -197,6 +197,60 @@ impl<R: BufRead> Lines<'_, R> {
     }
 }
 
+/// The rows of one table of a copy, each with the columns asked for, in that order. It trusts the copy to be whole:
+/// its reader has a digest of it.
+#[derive(Debug)]
+pub struct CopiedRows<R> {
+    input: R,
+    number: u64,
+    table: &'static str,
+    columns: &'static [&'static str],
+    /// Where the columns stand in a row, once the table's line was read.
+    places: Option<Vec<usize>>,
+    is_over: bool,
+}
+
+impl<R: BufRead> CopiedRows<R> {
+    /// The rows of `table` in the copy that `input` is.
+    pub fn new(input: R, table: &'static str, columns: &'static [&'static str]) -> CopiedRows<R> {
+        CopiedRows { input, number: 0, table, columns, places: None, is_over: false }
+    }
+
+    fn step(&mut self) -> Result<Option<Vec<Value>>, Error> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let mut lines = Lines { input: &mut self.input, text: String::new(), number: self.number };
+        while let Some(text) = lines.next()? {
+            self.number = lines.number;
+            match (text, &self.places) {
+                (Text::Row(mut row), Some(places)) => {
+                    let value = |place: &usize| row.get_mut(*place).map(Value::take).unwrap_or_default();
+                    return Ok(Some(places.iter().map(value).collect()));
+                }
+                (Text::Other(Line::Table { table, columns }), None) if table == self.table => {
+                    let place = |name: &&str| columns.iter().position(|column| column == name);
+                    let places: Option<Vec<usize>> = self.columns.iter().map(place).collect();
+                    let wrong = || lines.wrong(format!("{table} lacks a column"));
+                    self.places = Some(places.ok_or_else(wrong)?);
+                }
+                (Text::Other(_), Some(_)) => break,
+                (Text::Row(_) | Text::Other(_), None) => {}
+            }
+        }
+        self.is_over = true;
+        Ok(None)
+    }
+}
+
+impl<R: BufRead> Iterator for CopiedRows<R> {
+    type Item = Result<Vec<Value>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step().transpose()
+    }
+}
+
 /// What a column holds, on either engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {

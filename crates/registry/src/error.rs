@@ -94,6 +94,9 @@ pub enum Error {
     /// What the database has of a blob or manifest is damaged.
     #[error("the database's row of {0} is damaged: push it again")]
     Damaged(Digest),
+    /// A backup's directory can't be used, or what is in it is not right.
+    #[error("{0}")]
+    Directory(String),
     /// Blob storage failed.
     #[error(transparent)]
     Blobs(#[from] wharfinger_blobstore::Error),
@@ -123,6 +126,7 @@ impl Error {
             | Error::BodyBroken(_)
             | Error::DigestMismatch { .. }
             | Error::Digest(_)
+            | Error::Directory(_)
             | Error::ManifestInvalid(_)
             | Error::ManifestBlobUnknown(_) => ErrorKind::Invalid,
             Error::ManifestTooLarge { .. } => ErrorKind::TooLarge,

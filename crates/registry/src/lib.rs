@@ -4,6 +4,7 @@
 //! function starts from a [`wharfinger_iam::Ctx`]; a repository is found together with the right on it. This crate
 //! knows no HTTP.
 
+pub mod backup;
 pub mod blobs;
 mod body;
 pub mod collection;
@@ -27,6 +28,7 @@ use bytes::Bytes;
 use moka::sync::Cache;
 use tokio::sync::{Semaphore, watch};
 use wharfinger_blobstore::{BlobStore, ChunkPool};
+use wharfinger_iam::{Ctx, Principal};
 use wharfinger_metastore::{Operation, Statement};
 use wharfinger_types::{Digest, Permission};
 
@@ -58,6 +60,7 @@ pub const STATEMENTS: &[&[&Statement]] = &[
 
 /// Every operation of this crate, for the test that each leaves its audit record.
 pub const OPERATIONS: &[&[&Operation]] = &[
+    backup::OPERATIONS,
     blobs::OPERATIONS,
     collection::blobs::OPERATIONS,
     collection::links::OPERATIONS,
@@ -154,9 +157,22 @@ impl Registry {
         }))
     }
 
+    /// That the process is not about to end: what runs for long asks now and then.
+    pub(crate) fn running(&self) -> Result<(), Error> {
+        if *self.0.stopping.borrow() { Err(Error::Stopping) } else { Ok(()) }
+    }
+
     /// How many blobs this process has found damaged, for a metric.
     pub fn damaged_blobs(&self) -> u64 {
         self.0.damaged.load(Ordering::Relaxed)
+    }
+}
+
+/// Refuses everybody but the local administrator what is the installation's, not a tenancy's.
+pub(crate) fn local_only(ctx: &Ctx) -> Result<(), Error> {
+    match ctx.principal() {
+        Principal::LocalAdministrator => Ok(()),
+        _ => Err(ctx.refuse(Permission::RepositoryManage).into()),
     }
 }
 

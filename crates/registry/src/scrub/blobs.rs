@@ -71,10 +71,7 @@ impl Registry {
         if ctx.store().opt::<String>(&BLOB_HAS_OBJECT, &[&row.id, &row.object]).await?.is_none() {
             return Ok(());
         }
-        let tenancy_id = match ctx.store().opt(&BLOB_TENANCY, &[&row.id]).await? {
-            Some(tenancy_id) => tenancy_id,
-            None => tenancies::first(ctx.iam()).await?.id,
-        };
+        let tenancy_id = self.tenancy_of_blob(ctx, row.id).await?;
         let stored = Stored { id: row.id, object: row.object.clone(), digest };
         let finding = Finding { registry: self.clone(), ctx: ctx.clone(), tenancy_id, stored };
         match (damage, mode) {
@@ -98,8 +95,16 @@ impl Registry {
         Ok(())
     }
 
+    /// Which tenancy gets the record of what happens to a blob: one that has it, else the first.
+    pub(crate) async fn tenancy_of_blob(&self, ctx: &Ctx, blob_id: i64) -> Result<i64, Error> {
+        match ctx.store().opt(&BLOB_TENANCY, &[&blob_id]).await? {
+            Some(tenancy_id) => Ok(tenancy_id),
+            None => Ok(tenancies::first(ctx.iam()).await?.id),
+        }
+    }
+
     /// Reads an object; answers with the bytes read and what is wrong with it.
-    pub(crate) async fn examine(
+    async fn examine(
         &self,
         object: &ObjectId,
         digest: &Digest,
@@ -125,6 +130,7 @@ impl Registry {
                     return Ok((read, Some(Damage::Unreadable)));
                 }
             };
+            self.running()?;
             hasher.update(&part);
             read += part.len() as u64;
             pace.after(part.len()).await;

@@ -17,7 +17,7 @@ use wharfinger_iam::Ctx;
 use wharfinger_metastore::{operations, statements};
 use wharfinger_types::Timestamp;
 
-use crate::{Error, Registry};
+use crate::{Error, Registry, local_only};
 
 pub use blobs::STATEMENTS as BLOB_STATEMENTS;
 pub use manifests::{OPERATIONS as MANIFEST_OPERATIONS, STATEMENTS as MANIFEST_STATEMENTS};
@@ -155,6 +155,7 @@ impl Registry {
         pace: &mut Pace,
         due: Timestamp,
     ) -> Result<Option<Scrubbed>, Error> {
+        local_only(ctx)?;
         let _page = self.0.scrubbing.lock().await;
         let Some(_exclusive) = ctx.store().take_over("scrub").await? else {
             return Ok(None);
@@ -189,7 +190,7 @@ impl Registry {
             match self.scrub_page(ctx, pace, Timestamp(i64::MAX)).await? {
                 Some(Scrubbed::Page(report)) => progress(&report),
                 Some(Scrubbed::Finished(report)) => return Ok(report),
-                None => tokio::time::sleep(PAGE_WAIT).await,
+                None => self.sleep(PAGE_WAIT).await?,
             }
         }
     }
@@ -200,6 +201,7 @@ impl Registry {
         ctx: &Ctx,
         mut progress: impl FnMut(&ScrubReport) + Send,
     ) -> Result<ScrubReport, Error> {
+        local_only(ctx)?;
         let mut state = State { started_at: ctx.now().0, ..State::default() };
         for reason in ctx.store().contradictions().await? {
             state.report.fault(Fault { kind: "database".to_owned(), digest: None, repository: None, reason });

@@ -25,19 +25,19 @@ statements! {
 const NOW: Timestamp = Timestamp(i64::MAX);
 
 /// An installation whose objects are files, so that they can be damaged behind its back.
-struct OnFiles {
-    installation: Installation,
-    ctx: Ctx,
-    image: ImageName,
-    directory: TempDir,
+pub(crate) struct OnFiles {
+    pub(crate) installation: Installation,
+    pub(crate) ctx: Ctx,
+    pub(crate) image: ImageName,
+    pub(crate) directory: TempDir,
 }
 
 impl OnFiles {
-    async fn found(store: Store) -> OnFiles {
+    pub(crate) async fn found(store: Store) -> OnFiles {
         OnFiles::of(found(store).await).await
     }
 
-    async fn of(mut installation: Installation) -> OnFiles {
+    pub(crate) async fn of(mut installation: Installation) -> OnFiles {
         let directory = TempDir::new();
         let files = FileStore::open(&directory.path().join("objects")).await.unwrap();
         installation.registry = Registry::new(Arc::new(files), SparseManifests::Refused);
@@ -45,13 +45,13 @@ impl OnFiles {
         OnFiles { installation, ctx, image, directory }
     }
 
-    async fn object(&self, digest: &Digest) -> PathBuf {
+    pub(crate) async fn object(&self, digest: &Digest) -> PathBuf {
         let object: String =
             self.installation.store.opt(&OBJECT, &[&digest.as_str()]).await.unwrap().unwrap();
         self.directory.path().join("objects").join(&object[30..]).join(&object)
     }
 
-    async fn flip(&self, digest: &Digest) {
+    pub(crate) async fn flip(&self, digest: &Digest) {
         let path = self.object(digest).await;
         let mut bytes = fs::read(&path).unwrap();
         let last = bytes.len() - 1;
@@ -59,24 +59,24 @@ impl OnFiles {
         fs::write(path, bytes).unwrap();
     }
 
-    async fn push(&self, bytes: &[u8]) -> Digest {
+    pub(crate) async fn push(&self, bytes: &[u8]) -> Digest {
         push_blob(&self.installation, &self.ctx, &self.image, bytes).await
     }
 
-    async fn read(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
+    pub(crate) async fn read(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
         read_blob(&self.installation, &self.ctx, &self.image, digest).await
     }
 
-    async fn scrub(&self) -> ScrubReport {
+    pub(crate) async fn scrub(&self) -> ScrubReport {
         let registry = &self.installation.registry;
         registry.scrub(&self.installation.local(), &mut Pace::new(None), |_| ()).await.unwrap()
     }
 
-    async fn verify(&self) -> ScrubReport {
+    pub(crate) async fn verify(&self) -> ScrubReport {
         self.installation.registry.verify(&self.installation.local(), |_| ()).await.unwrap()
     }
 
-    async fn records(&self, operation: &str) -> usize {
+    pub(crate) async fn records(&self, operation: &str) -> usize {
         self.installation.audited_operations().await.iter().filter(|name| *name == operation).count()
     }
 }
