@@ -1,8 +1,10 @@
-//! `/api/v1/`: users, groups, auth tokens, repositories, tenancies, decisions, rights.
+//! `/api/v1/`: users, groups, auth tokens, repositories, images, tenancies, decisions, rights, garbage collection.
 //!
 //! Only the control socket has a principal here so far; over the network every route answers 401.
 
+mod collection;
 mod explanations;
+mod images;
 
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use axum::extract::{FromRequestParts, Path, Query, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{Router, delete, get, patch, post, put};
-use axum::{Json, RequestPartsExt};
+use axum::{Extension, Json, RequestPartsExt};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
@@ -21,6 +23,7 @@ use wharfinger_iam::groups::{self, Group};
 use wharfinger_iam::memberships::Membership;
 use wharfinger_iam::users::{self, User};
 use wharfinger_iam::{Ctx, Error as IamError, Iam, Listener, Listing, Tenancy, compartments, tenancies};
+use wharfinger_registry::Registry;
 use wharfinger_registry::repositories::{self, Repository, Visibility};
 use wharfinger_types::{Namespace, OperationName, Page, Permission, RepositoryName, Timestamp};
 
@@ -48,6 +51,19 @@ pub(crate) fn routes() -> Vec<Entry> {
         ("create_repository", "/api/v1/repositories", post(create_repository)),
         ("update_repository", "/api/v1/repositories/{name}", patch(update_repository)),
         ("delete_repository", "/api/v1/repositories/{name}", delete(delete_repository)),
+        (
+            "restore_repository",
+            "/api/v1/repositories/{name}/actions/restore",
+            post(images::restore_repository),
+        ),
+        ("list_images", "/api/v1/repositories/{name}/images", get(images::list_images)),
+        (
+            "restore_image",
+            "/api/v1/repositories/{name}/images/{digest}/actions/restore",
+            post(images::restore_image),
+        ),
+        ("collect_garbage", "/api/v1/garbage-collections", post(collection::collect_garbage)),
+        ("get_garbage_collection", "/api/v1/garbage-collections", get(collection::get_garbage_collection)),
         ("create_tenancy", "/api/v1/tenancies", post(create_tenancy)),
         ("explain_decision", "/api/v1/decisions", post(explanations::explain_decision)),
         ("list_rights", "/api/v1/rights", get(explanations::list_rights)),
@@ -56,8 +72,8 @@ pub(crate) fn routes() -> Vec<Entry> {
     ]
 }
 
-pub(crate) fn router(iam: Iam) -> Router {
-    mount(routes()).with_state(iam)
+pub(crate) fn router(iam: Iam, registry: Registry) -> Router {
+    mount(routes()).layer(Extension(registry)).with_state(iam)
 }
 
 /// An operation with its path and handler.

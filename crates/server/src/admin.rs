@@ -12,7 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
-use crate::{Output, data_dir, explained, output};
+use crate::{Output, collected, data_dir, explained, output};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -37,6 +37,11 @@ enum Resource {
     /// Repositories, named without the namespace.
     #[command(subcommand)]
     Repository(Repository),
+    /// Images of a repository.
+    #[command(subcommand)]
+    Image(Image),
+    /// Remove what nobody can reach any more, and wait until it is gone.
+    Gc(Gc),
     /// Tenancies.
     #[command(subcommand)]
     Tenancy(Tenancy),
@@ -153,6 +158,45 @@ enum Repository {
     },
     /// Delete a repository with all its images.
     Delete { name: String },
+    /// Undo the deletion of the repository of that name that was deleted last.
+    Restore {
+        name: String,
+        /// Give it another name.
+        #[arg(long = "as", value_name = "NEW")]
+        new_name: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Image {
+    /// List images.
+    List {
+        repository: String,
+        /// Those that were deleted and can be restored.
+        #[arg(long)]
+        deleted: bool,
+    },
+    /// Undo the deletion of an image.
+    Restore {
+        #[arg(value_name = "REPOSITORY@DIGEST", value_parser = parse_image)]
+        image: (String, String),
+        /// Let that version name it, which no other image may have.
+        #[arg(long, value_name = "V")]
+        version: Option<String>,
+    },
+}
+
+/// A repository and a digest.
+fn parse_image(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('@').map(|(repository, digest)| (repository.to_owned(), digest.to_owned()));
+    parts.ok_or_else(|| format!("`{text}` names no image: write REPOSITORY@DIGEST, such as `app@sha256:…`"))
+}
+
+#[derive(Debug, Args)]
+struct Gc {
+    /// Say what would be removed and why, and remove nothing.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -182,7 +226,7 @@ enum Domain {
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// One call of `/api/v1/`.
-struct Call {
+pub(crate) struct Call {
     method: Method,
     path: String,
     /// Further parameters of the query; those without a value are left out.
@@ -191,7 +235,7 @@ struct Call {
     is_list: bool,
 }
 
-fn call(method: Method, segments: &[&str], body: Option<Value>) -> Call {
+pub(crate) fn call(method: Method, segments: &[&str], body: Option<Value>) -> Call {
     let path: String =
         segments.iter().map(|part| format!("/{}", utf8_percent_encode(part, RESERVED))).collect();
     Call { method, path: format!("/api/v1{path}"), query: Vec::new(), body, is_list: false }
@@ -242,6 +286,23 @@ impl Resource {
             Resource::Repository(Repository::Delete { name }) => {
                 call(Method::DELETE, &["repositories", name], None)
             }
+            Resource::Repository(Repository::Restore { name, new_name }) => call(
+                Method::POST,
+                &["repositories", name, "actions", "restore"],
+                Some(json!({ "displayName": new_name })),
+            ),
+            Resource::Image(Image::List { repository, deleted }) => {
+                let query = vec![("deleted", deleted.then(|| "true".to_owned()))];
+                Call { query, ..list(&["repositories", repository, "images"]) }
+            }
+            Resource::Image(Image::Restore { image: (repository, digest), version }) => call(
+                Method::POST,
+                &["repositories", repository, "images", digest, "actions", "restore"],
+                Some(json!({ "version": version })),
+            ),
+            Resource::Gc(Gc { dry_run }) => {
+                call(Method::POST, &["garbage-collections"], Some(json!({ "dryRun": dry_run })))
+            }
             Resource::Tenancy(Tenancy::Create { name, namespace }) => {
                 call(Method::POST, &["tenancies"], Some(json!({ "name": name, "namespace": namespace })))
             }
@@ -278,8 +339,13 @@ pub(crate) fn run(data_dir: &Path, arguments: &Arguments, output: Output) -> any
         .context("cannot start the runtime")?;
     let socket = data_dir::control_socket(data_dir);
     let call = arguments.resource.call();
-    let value = runtime.block_on(perform(&socket, &call, arguments.tenancy.as_deref()))?;
+    let performed = perform(&socket, &call, arguments.tenancy.as_deref());
+    let value = match &arguments.resource {
+        Resource::Gc(_) => runtime.block_on(collected::with_progress(&socket, performed))?,
+        _ => runtime.block_on(performed)?,
+    };
     match &arguments.resource {
+        Resource::Gc(_) if output == Output::Table => output::say(&collected::table(&value)),
         Resource::Explain(asked) if output == Output::Table => {
             output::say(&explained::decision(&asked.user, &asked.permission, &value));
         }
@@ -290,7 +356,7 @@ pub(crate) fn run(data_dir: &Path, arguments: &Arguments, output: Output) -> any
 }
 
 /// Makes the call; a list is read to its end.
-async fn perform(socket: &Path, call: &Call, tenancy: Option<&str>) -> anyhow::Result<Value> {
+pub(crate) async fn perform(socket: &Path, call: &Call, tenancy: Option<&str>) -> anyhow::Result<Value> {
     let mut rows = Vec::new();
     let mut page: Option<String> = None;
     loop {

@@ -3,6 +3,7 @@
 //! No rule of the product lives in this crate.
 
 mod admin;
+mod collected;
 mod data_dir;
 mod explained;
 mod incoming;

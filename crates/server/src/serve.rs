@@ -68,9 +68,11 @@ async fn serve(data_dir: &Path, settings: Settings) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new());
     let (stop, stopping) = watch::channel(false);
     let health = health_router(iam.clone(), stopping.clone());
-    let registry = Registry::new(Arc::new(blobs), settings.registry.sparse());
-    let router = wharfinger_api_distribution::router(Distribution { iam: iam.clone(), registry })
-        .merge(wharfinger_api_control::router(iam))
+    let ages = settings.registry.ages(&settings.gc);
+    let registry = Registry::with_ages(Arc::new(blobs), settings.registry.sparse(), ages);
+    let distribution = Distribution { iam: iam.clone(), registry: registry.clone() };
+    let router = wharfinger_api_distribution::router(distribution)
+        .merge(wharfinger_api_control::router(iam.clone(), registry.clone()))
         .merge(health.clone());
     let incoming = Arc::new(Incoming {
         router,
@@ -89,8 +91,12 @@ async fn serve(data_dir: &Path, settings: Settings) -> anyhow::Result<()> {
     tasks.spawn(listener::serve(Socket::Network(listener), Arc::clone(&incoming), limit, stopping.clone()));
     tasks.spawn(listener::serve(Socket::Control(control), Arc::clone(&incoming), limit, stopping.clone()));
     if let Some(management) = management {
-        let incoming = management_incoming(health, metrics);
+        let incoming = management_incoming(health, metrics, registry.clone());
         tasks.spawn(listener::serve(Socket::Network(management), incoming, limit, stopping.clone()));
+    }
+
+    if let Some(interval) = settings.gc.interval() {
+        tasks.spawn(collect_regularly(registry.clone(), iam, interval, stopping.clone()));
     }
 
     let addresses =
@@ -107,6 +113,7 @@ async fn serve(data_dir: &Path, settings: Settings) -> anyhow::Result<()> {
     data_dir.remove(ADDRESSES);
     data_dir.remove("control.sock");
     let _ = stop.send(true);
+    registry.stop_collecting();
     incoming.writes.close();
     let drained = async {
         while tasks.join_next().await.is_some() {}
@@ -248,9 +255,32 @@ fn health_router(iam: Iam, stopping: watch::Receiver<bool>) -> Router {
     Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready))
 }
 
-fn management_incoming(health: Router, metrics: Arc<Metrics>) -> Arc<Incoming> {
+/// Collects garbage each time that `interval` has passed since the last run, until the process ends.
+async fn collect_regularly(
+    registry: Registry,
+    iam: Iam,
+    interval: Duration,
+    mut stopping: watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            _ = stopping.wait_for(|is_stopping| *is_stopping) => return,
+            () = tokio::time::sleep(interval) => {}
+        }
+        let ctx = iam.local_administrator(incoming::own_request());
+        match registry.collect_garbage_if_due(&ctx).await {
+            Ok(_) | Err(wharfinger_registry::Error::Stopping) => {}
+            Err(error) => {
+                tracing::error!(error = ?error, "garbage collection broke off; the next run goes on");
+            }
+        }
+    }
+}
+
+fn management_incoming(health: Router, metrics: Arc<Metrics>, registry: Registry) -> Arc<Incoming> {
     let shown = Arc::clone(&metrics);
     let encode = async move || {
+        shown.collected(&registry.collection_totals());
         let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         ([(header::CONTENT_TYPE, content_type)], shown.encode())
     };

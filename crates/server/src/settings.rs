@@ -5,6 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use ipnet::IpNet;
@@ -12,7 +13,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use toml::{Table, Value};
 use wharfinger_iam::{Limits, MAX_TOKEN_LIFETIME_SECS};
-use wharfinger_registry::SparseManifests;
+use wharfinger_registry::{Ages, SparseManifests};
 
 /// How the text of an environment variable becomes a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +102,36 @@ const KEYS: &[Key] = &[
         "Whether an image or index may be pushed without all of its layers or entries.",
     ),
     key(
+        "registry.undelete_window",
+        Kind::Text,
+        "48h",
+        "How long a deleted image or repository can be restored.",
+    ),
+    key(
+        "registry.unlinked_blob_age",
+        Kind::Text,
+        "24h",
+        "How long a blob that no manifest uses stays in a repository after it was last pushed, mounted or asked for. A client must not take longer between its first blob and its manifest.",
+    ),
+    key(
+        "registry.upload_max_age",
+        Kind::Text,
+        "24h",
+        "How long an upload may take; what is older is ended, and its bytes are removed.",
+    ),
+    key(
+        "gc.interval",
+        Kind::Text,
+        "1h",
+        "Time between two runs of garbage collection. `0` is no schedule: only `wharfinger admin gc` collects then.",
+    ),
+    key(
+        "gc.reader_grace",
+        Kind::Text,
+        "5m",
+        "How long the bytes of a collected blob stay on disk, for those who are about to read them.",
+    ),
+    key(
         "tokens.lifetime",
         Kind::Text,
         "1h",
@@ -145,6 +176,7 @@ pub(crate) struct Settings {
     pub(crate) database: Database,
     pub(crate) tenancy: Tenancy,
     pub(crate) registry: Registry,
+    pub(crate) gc: Gc,
     pub(crate) tokens: Tokens,
     pub(crate) limits: LimitSettings,
     pub(crate) log: Log,
@@ -214,6 +246,9 @@ impl Default for Tenancy {
 pub(crate) struct Registry {
     pub(crate) create_on_first_push: bool,
     pub(crate) allow_sparse_manifests: bool,
+    pub(crate) undelete_window: Seconds,
+    pub(crate) unlinked_blob_age: Seconds,
+    pub(crate) upload_max_age: Seconds,
 }
 
 impl Registry {
@@ -224,11 +259,48 @@ impl Registry {
             false => SparseManifests::Refused,
         }
     }
+
+    /// How long the registry keeps what nobody needs.
+    pub(crate) fn ages(&self, gc: &Gc) -> Ages {
+        Ages {
+            undelete_window: self.undelete_window.0,
+            unlinked_blob_age: self.unlinked_blob_age.0,
+            upload_max_age: self.upload_max_age.0,
+            reader_grace: gc.reader_grace.0,
+        }
+    }
 }
 
 impl Default for Registry {
     fn default() -> Registry {
-        Registry { create_on_first_push: true, allow_sparse_manifests: false }
+        let ages = Ages::default();
+        Registry {
+            create_on_first_push: true,
+            allow_sparse_manifests: false,
+            undelete_window: Seconds(ages.undelete_window),
+            unlinked_blob_age: Seconds(ages.unlinked_blob_age),
+            upload_max_age: Seconds(ages.upload_max_age),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Gc {
+    pub(crate) interval: Seconds,
+    pub(crate) reader_grace: Seconds,
+}
+
+impl Gc {
+    /// The time between two runs, if there is a schedule.
+    pub(crate) fn interval(&self) -> Option<Duration> {
+        u64::try_from(self.interval.0).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
+    }
+}
+
+impl Default for Gc {
+    fn default() -> Gc {
+        Gc { interval: Seconds(3600), reader_grace: Seconds(Ages::default().reader_grace) }
     }
 }
 
@@ -352,7 +424,7 @@ impl<'de> Deserialize<'de> for Url {
     }
 }
 
-/// A duration, written `90s`, `15m`, `48h` or `7d`.
+/// A duration, written `90s`, `15m`, `48h` or `7d`; none at all is `0` as well.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seconds(pub(crate) i64);
 
@@ -364,6 +436,7 @@ impl<'de> Deserialize<'de> for Seconds {
             let number: i64 = text.strip_suffix(unit)?.parse().ok()?;
             number.checked_mul(*factor).filter(|seconds| *seconds >= 0)
         });
+        let parsed = parsed.or_else(|| (text == "0").then_some(0));
         parsed.map(Seconds).ok_or_else(|| {
             D::Error::custom(format!("`{text}` is not a duration such as `90s`, `15m`, `48h` or `7d`"))
         })

@@ -331,6 +331,17 @@ impl Program {
         self.child = Some(child);
     }
 
+    /// As [`Program::restart`], with further environment variables, which take the place of earlier ones.
+    ///
+    /// # Panics
+    /// As [`Program::restart`].
+    pub fn restart_with(&mut self, environment: &[(&str, &str)]) {
+        self.environment.retain(|(name, _)| environment.iter().all(|(new, _)| new != name));
+        let added = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.environment.extend(added);
+        self.restart();
+    }
+
     /// Sends SIGTERM and returns at once.
     ///
     /// # Panics

@@ -10,6 +10,7 @@
 
 mod answers;
 mod attack;
+mod collection;
 mod conditions;
 mod conformance;
 mod differential;
