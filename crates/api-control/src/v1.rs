@@ -102,9 +102,10 @@ fn named(route: Routed, operation: &'static str) -> Routed {
     }))
 }
 
-/// `get_user` is `GetUser` there.
+/// `get_user` is `GetUser` there, and `get_tag_definition` is `GetTag`.
 fn in_oracle_cloud(operation: &str) -> String {
-    let words = operation.split('_').filter_map(|word| word.split_at_checked(1));
+    let words = operation.replace("tag_definition", "tag");
+    let words = words.split('_').filter_map(|word| word.split_at_checked(1));
     words.map(|(first, rest)| first.to_ascii_uppercase() + rest).collect()
 }
 

@@ -27,8 +27,9 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
     ///
     /// An earlier writer in this process, dropped or not, is shut out first: what it left running
     /// has ended when this returns, and its next call is [`Error::Poisoned`]. Nothing shuts out a
-    /// writer in another process. The bytes before `offset` are kept as they are: after a failed
-    /// sync or a crash only those of an earlier successful sync are certain.
+    /// writer in another process. The bytes before `offset` are kept as they are: after a
+    /// crash only those of an earlier successful sync are certain. An object that a sync failed on can't
+    /// be resumed by the process that was told so: a later sync would succeed without having written.
     async fn resume(&self, id: &ObjectId, offset: u64) -> Result<Box<dyn ObjectWriter>, Error>;
 
     /// Opens the object for reading, as large as it is now. [`Error::NotFound`] if it is absent.

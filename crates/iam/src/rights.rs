@@ -1,6 +1,6 @@
 //! What the policies of a tenancy give, compiled once for each version of them.
 //!
-//! Every change of a policy, a compartment, a network source or a switch that decisions rest on counts the tenancy's rights
+//! Every change of a policy, a compartment, a network source, a group's tags or a switch that decisions rest on counts the tenancy's rights
 //! version up in its own transaction. A request reads the version together with its credential, so it is
 //! decided by what was committed before it came in, on every replica.
 
@@ -13,7 +13,7 @@ use wharfinger_metastore::{Tx, row, statements};
 use wharfinger_policy::{Compartment, CompartmentTree, DenyStatements, Options, Policy, PolicySet, compile};
 use wharfinger_types::Ocid;
 
-use crate::{Error, Iam, network_sources};
+use crate::{Error, Iam, network_sources, tags};
 
 statements! {
     /// The tenancy's part of what decisions rest on.
@@ -23,13 +23,14 @@ statements! {
          WHERE t.id = $1";
     RIGHTS_BUMP = "UPDATE tenancy SET rights_version = rights_version + 1 WHERE id = $1";
     RIGHTS_COMPARTMENTS =
-        "SELECT c.id, c.ocid, p.ocid AS parent, c.name
+        "SELECT c.id, c.ocid, p.ocid AS parent, c.name, c.tags
          FROM compartment c LEFT JOIN compartment p ON p.id = c.parent_id
          WHERE c.tenancy_id = $1 AND c.deleted_at IS NULL";
     RIGHTS_POLICIES =
         "SELECT p.ocid, p.name, c.ocid AS compartment, p.statements
          FROM policy p JOIN compartment c ON c.id = p.compartment_id
          WHERE p.tenancy_id = $1";
+    RIGHTS_GROUP_TAGS = "SELECT ocid, tags FROM user_group WHERE tenancy_id = $1 AND tags <> '{}'";
     RIGHTS_NETWORK_SOURCES = "SELECT name, public_sources FROM network_source WHERE tenancy_id = $1";
 }
 
@@ -38,11 +39,15 @@ row! {
 }
 
 row! {
-    struct CompartmentRow { id: i64, ocid: String, parent: Option<String>, name: String }
+    struct CompartmentRow { id: i64, ocid: String, parent: Option<String>, name: String, tags: String }
 }
 
 row! {
     struct PolicyRow { ocid: String, name: String, compartment: String, statements: String }
+}
+
+row! {
+    struct GroupTagsRow { ocid: String, tags: String }
 }
 
 row! {
@@ -58,6 +63,10 @@ pub(crate) struct Rights {
     pub(crate) options: Options,
     /// Internal ids of the live compartments, with their OCIDs.
     pub(crate) compartments: Vec<(i64, Ocid)>,
+    /// Variables that hold the tags of groups, for members, with their values.
+    pub(crate) group_tags: HashMap<Ocid, Vec<(String, String)>>,
+    /// The same of the root compartment, for everybody: users are in it.
+    pub(crate) root_tags: Vec<(String, String)>,
     /// Names of the network sources, with their addresses.
     network_sources: Vec<(String, Vec<IpNet>)>,
 }
@@ -120,11 +129,16 @@ impl Iam {
         let rows: Vec<CompartmentRow> = self.store().all(&RIGHTS_COMPARTMENTS, &[&tenancy_id]).await?;
         let mut compartments = Vec::new();
         let mut nodes = Vec::new();
+        let mut root_tags = Vec::new();
         for row in rows {
             let id: Ocid = row.ocid.parse()?;
             let parent = row.parent.map(|parent| parent.parse()).transpose()?;
             compartments.push((row.id, id.clone()));
-            nodes.push(Compartment { id, name: row.name, parent, tags: Vec::new() });
+            let tags = tags::conditions(&row.tags);
+            if parent.is_none() {
+                root_tags = prefixed("request.principal.compartment.tag.", tags.clone());
+            }
+            nodes.push(Compartment { id, name: row.name, parent, tags });
         }
         let rows: Vec<PolicyRow> = self.store().all(&RIGHTS_POLICIES, &[&tenancy_id]).await?;
         let mut policies = Vec::new();
@@ -149,6 +163,18 @@ impl Iam {
         let rows: Vec<NetworkSourceRow> = self.store().all(&RIGHTS_NETWORK_SOURCES, &[&tenancy_id]).await?;
         let network_sources =
             rows.into_iter().map(|row| (row.name, network_sources::networks(&row.public_sources))).collect();
-        Ok(Rights { version: head.rights_version, root, set, options, compartments, network_sources })
+        let rows: Vec<GroupTagsRow> = self.store().all(&RIGHTS_GROUP_TAGS, &[&tenancy_id]).await?;
+        let mut group_tags = HashMap::new();
+        for row in rows {
+            let tags = prefixed("request.principal.group.tag.", tags::conditions(&row.tags));
+            group_tags.insert(row.ocid.parse()?, tags);
+        }
+        let version = head.rights_version;
+        Ok(Rights { version, root, set, options, compartments, group_tags, root_tags, network_sources })
     }
+}
+
+/// The variables that hold the tags.
+fn prefixed(prefix: &str, tags: Vec<(String, String)>) -> Vec<(String, String)> {
+    tags.into_iter().map(|(tag, value)| (format!("{prefix}{tag}"), value)).collect()
 }

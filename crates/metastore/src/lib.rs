@@ -24,6 +24,7 @@ mod tx;
 pub use error::{Cause, Error};
 pub use migrate::{OPERATIONS, STATEMENTS};
 pub use operation::{Isolation, Operation, Promise, Record};
+pub use sqlite::CommitStep;
 pub use statement::{Args, Column, FromRow, Param, Row, Statement};
 pub use store::{EngineKind, Exclusive, Location, Store};
 pub use transfer::{CopiedRows, RowCounts};

@@ -68,11 +68,20 @@ fn prepare_connection(connection: &Connection, cache_kib: i64) -> rusqlite::Resu
     connection.pragma_update(None, "temp_store", "MEMORY")
 }
 
+/// Where a commit is. A test watches this to know what a power cut may leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitStep {
+    /// COMMIT is about to run: from here on the transaction may be found after a crash.
+    Begun,
+    /// COMMIT has returned, and the callers are about to be told; what it promises.
+    Done(Promise),
+}
+
 /// The writer thread: everything queued is one transaction, one savepoint a body.
-pub(crate) fn write(connection: &Connection, queue: &Queue) {
+pub(crate) fn write(connection: &Connection, queue: &Queue, watch: impl Fn(CommitStep)) {
     let mut synced = Promise::Durable;
     queue.serve(BATCH, |mut jobs| {
-        let outcome = commit_batch(connection, &mut synced, &mut jobs).map_err(|failure| {
+        let outcome = commit_batch(connection, &mut synced, &mut jobs, &watch).map_err(|failure| {
             tracing::error!(error = ?failure.cause, bodies = jobs.len(), "metadata transaction failed");
             roll_back(connection);
             failure.answer
@@ -99,6 +108,7 @@ fn commit_batch(
     connection: &Connection,
     synced: &mut Promise,
     jobs: &mut [Box<dyn Job>],
+    watch: &impl Fn(CommitStep),
 ) -> Result<(), BatchFailure> {
     // Left open only by a panic outside a body.
     roll_back(connection);
@@ -121,6 +131,7 @@ fn commit_batch(
     for job in jobs {
         run_body(connection, job.as_mut())?;
     }
+    watch(CommitStep::Begun);
     command(connection, "COMMIT").map_err(|error| {
         let is_io = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
         let mut failure = BatchFailure::from(error);
@@ -129,7 +140,9 @@ fn commit_batch(
             failure.answer = Error::OutcomeUnknown;
         }
         failure
-    })
+    })?;
+    watch(CommitStep::Done(promise));
+    Ok(())
 }
 
 fn run_body(connection: &Connection, job: &mut dyn Job) -> rusqlite::Result<()> {

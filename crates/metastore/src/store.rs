@@ -91,12 +91,15 @@ impl Store {
     /// if a newer program has migrated it, [`Error::Migration`], [`Error::Location`].
     pub async fn open(location: &Location) -> Result<Self, Error> {
         match location {
-            Location::Sqlite(path) => Self::open_sqlite(path).await,
+            Location::Sqlite(path) => Self::open_sqlite(path, |_| ()).await,
             Location::Postgres(url) => Self::open_postgres(url).await,
         }
     }
 
-    async fn open_sqlite(path: &Path) -> Result<Self, Error> {
+    pub(crate) async fn open_sqlite(
+        path: &Path,
+        watch: impl Fn(sqlite::CommitStep) + Send + 'static,
+    ) -> Result<Self, Error> {
         let location = Location::Sqlite(path.to_owned());
         let readers = sqlite::Readers::new(path.to_owned());
         let path = path.to_owned();
@@ -108,7 +111,7 @@ impl Store {
         .await?;
         let queue = Arc::new(Queue::default());
         let served = Arc::clone(&queue);
-        let writer = spawn_writer(move || sqlite::write(&connection, &served))?;
+        let writer = spawn_writer(move || sqlite::write(&connection, &served, watch))?;
         Ok(Self::new(location, queue, Readers::Sqlite(readers), vec![writer]))
     }
 

@@ -19,10 +19,8 @@ statements! {
         "UPDATE blob SET damaged_at = $1 WHERE id = $2 AND object = $3 AND damaged_at IS NULL";
     BLOB_RELEASE =
         "UPDATE blob SET damaged_at = NULL WHERE id = $1 AND object = $2 AND damaged_at IS NOT NULL";
-    DAMAGED_OBJECT = "SELECT object FROM blob WHERE id = $1 AND damaged_at IS NOT NULL";
     BLOB_REPLACE =
-        "UPDATE blob SET object = $1, size_bytes = $2, damaged_at = NULL
-         WHERE id = $3 AND object = $4 AND damaged_at IS NOT NULL";
+        "UPDATE blob SET object = $1, size_bytes = $2, damaged_at = NULL WHERE id = $3 AND object = $4";
     /// The object is collected once nobody can be reading it.
     REPLACED_OBJECT =
         "INSERT INTO dead_object (object, size_bytes, dead_at) VALUES ($1, 0, $2)";
@@ -141,17 +139,15 @@ fn record(
     Ok(wharfinger_audit::record(tx, tenancy_id, origin, &subject)?)
 }
 
-/// Gives a damaged blob the object of an upload of the same bytes. `false` if it has one by now.
+/// Gives a blob whose object is lost or damaged that of an upload of the same bytes, with its size. `false` if it has
+/// another one by now.
 pub(crate) fn replace(
     tx: &mut Tx,
     blob_id: i64,
-    object: &str,
-    size_bytes: i64,
+    damaged: &str,
+    (object, size_bytes): (&str, i64),
     now: i64,
 ) -> Result<bool, StoreError> {
-    let Some(damaged) = tx.opt::<String>(&DAMAGED_OBJECT, &[&blob_id])? else {
-        return Ok(false);
-    };
     if tx.run(&BLOB_REPLACE, &[&object, &size_bytes, &blob_id, &damaged])? == 0 {
         return Ok(false);
     }

@@ -31,6 +31,7 @@ statements! {
     UPLOAD_DELETE = "DELETE FROM upload WHERE id = $1";
     BLOB_INSERT =
         "INSERT INTO blob (digest, object, size_bytes, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT (digest) DO NOTHING";
+    BLOB_STORED = "SELECT object, size_bytes FROM blob WHERE digest = $1";
     /// Holds the blob against the collector, or finds that it was first.
     BLOB_BY_DIGEST =
         sqlite "SELECT id, object, damaged_at IS NOT NULL AS is_damaged FROM blob WHERE digest = $1",
@@ -51,6 +52,10 @@ row! {
         algorithm: String,
         hash_state: Vec<u8>,
     }
+}
+
+row! {
+    struct Stored { object: String, size_bytes: i64 }
 }
 
 row! {
@@ -369,6 +374,7 @@ impl Registry {
         digest: &Digest,
     ) -> Result<(), Error> {
         let Sealed { object, size, began } = sealed;
+        let lost = self.lost_object(ctx, digest).await?;
         let origin = ctx.origin();
         let (repository, digest, own_object) = (repository.clone(), digest.to_string(), object.to_string());
         let size_bytes = i64::try_from(size).unwrap_or(i64::MAX);
@@ -384,7 +390,8 @@ impl Registry {
                     return Err(Error::UploadUnknown(digest.clone()));
                 }
                 let mut blob = insert_blob(tx, &digest, &own_object, size_bytes, now)?;
-                if blob.is_damaged && damage::replace(tx, blob.id, &own_object, size_bytes, now)? {
+                let is_mended = blob.is_damaged || lost.as_ref() == Some(&blob.object);
+                if is_mended && damage::replace(tx, blob.id, &blob.object, (&own_object, size_bytes), now)? {
                     blob.object.clone_from(&own_object);
                 }
                 tx.run(&LINK_UPSERT, &[&repository.id, &blob.id, &now])?;
@@ -402,6 +409,22 @@ impl Registry {
             tokio::spawn(async move { discard(&*blobs, &object).await });
         }
         Ok(())
+    }
+
+    /// The object of a blob, if it is not there or not as long as the blob's row says: the bytes of a
+    /// push, verified and at hand, then take its place. Flipped bits are the scrub's matter.
+    async fn lost_object(&self, ctx: &Ctx, digest: &Digest) -> Result<Option<String>, Error> {
+        let Some(stored) = ctx.store().opt::<Stored>(&BLOB_STORED, &[&digest.as_str()]).await? else {
+            return Ok(None);
+        };
+        let id: ObjectId = stored.object.parse()?;
+        match self.0.blobs.open(&id).await {
+            Ok(object) if u64::try_from(stored.size_bytes) == Ok(object.size()) => return Ok(None),
+            Ok(_) | Err(BlobError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        tracing::error!(object = %id, blob = %digest, "the object of a blob is lost or cut; a push brings its bytes back");
+        Ok(Some(stored.object))
     }
 
     /// Reads the first `size` bytes of an object.

@@ -79,11 +79,21 @@ pub(crate) fn prove(workspace: &Workspace, name: Option<&str>) -> Result<()> {
     let proofs = ["--release", "--test", "prove", "--"];
     let Some(name) = name else {
         println!("mutants: changes to the policy crate's evaluator");
+        println!("interleavings: the collector meets others on PostgreSQL, statement by statement");
         println!("fuzz [SECONDS] [TARGET...]: {}", fuzz::targets(workspace)?.join(" "));
         return run(&mut e2e(workspace, "release", &[&proofs[..], &["--list"]].concat())?);
     };
     if name == "mutants" {
         return mutants(workspace);
+    }
+    let start = Instant::now();
+    if name == "interleavings" {
+        let test = ["test", "-p", "wharfinger-registry", "--test", "it", "--", "--nocapture", "--exact"];
+        let mut command = workspace.cargo(test)?;
+        command.arg("interleavings::nothing_is_lost_in_any_order").env("WHARFINGER_EVERY_ORDER", "1");
+        run(&mut command)?;
+        println!("{name}: {:.1} minutes", minutes(start.elapsed()));
+        return Ok(());
     }
     run(&mut workspace.cargo(["build", "--release", "-p", "wharfinger"])?)?;
     let start = Instant::now();

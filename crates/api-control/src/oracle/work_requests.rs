@@ -16,11 +16,27 @@ pub(super) fn routes() -> Vec<Entry> {
     vec![
         ("list_work_requests", "/20160918/workRequests", get(list_work_requests)),
         ("get_work_request", "/20160918/workRequests/{request}", get(get_work_request)),
+        (
+            "get_tagging_work_request",
+            "/20160918/taggingWorkRequests/{request}",
+            get(get_tagging_work_request),
+        ),
     ]
+}
+
+/// Its type, and the kind of its resource. Tags and their namespaces have one type among all work requests, and
+/// two among those of tagging.
+fn kind(request: &WorkRequest) -> (&'static str, &'static str) {
+    match request.resource_kind() {
+        "tagdefinition" => ("DELETE_TAG_DEFINITION", "tagDefinition"),
+        "tagnamespace" => ("DELETE_TAG_DEFINITION", "tagNamespace"),
+        _ => ("DELETE_COMPARTMENT", "compartment"),
+    }
 }
 
 /// It began and ended with the request that made it.
 fn view(request: &WorkRequest) -> Value {
+    let (operation, entity) = kind(request);
     let at = time(request.created_at);
     let (status, action) = match request.failure {
         None => ("SUCCEEDED", "DELETED"),
@@ -32,10 +48,10 @@ fn view(request: &WorkRequest) -> Value {
         .collect();
     json!({
         "id": request.ocid,
-        "operationType": "DELETE_COMPARTMENT",
+        "operationType": operation,
         "compartmentId": request.compartment,
         "status": status,
-        "resources": [{ "identifier": request.resource, "entityType": "compartment", "actionType": action }],
+        "resources": [{ "identifier": request.resource, "entityType": entity, "actionType": action }],
         "errors": errors,
         "logs": [],
         "timeAccepted": at,
@@ -47,6 +63,18 @@ fn view(request: &WorkRequest) -> Value {
 
 async fn get_work_request(Path(request): Path<String>, caller: Caller) -> Answer {
     Ok(Json(view(&work_requests::get_work_request(&caller.ctx, &request).await?)).into_response())
+}
+
+/// What `--wait-for-state` of the command line asks for.
+async fn get_tagging_work_request(Path(request): Path<String>, caller: Caller) -> Answer {
+    let request = work_requests::get_tagging_work_request(&caller.ctx, &request).await?;
+    let mut view = view(&request);
+    if let Some(fields) = view.as_object_mut()
+        && request.resource_kind() == "tagnamespace"
+    {
+        fields.insert("operationType".to_owned(), "DELETE_NON_EMPTY_TAG_NAMESPACE".into());
+    }
+    Ok(Json(view).into_response())
 }
 
 async fn list_work_requests(parameters: Parameters, caller: Caller) -> Answer {

@@ -1,24 +1,22 @@
 //! The names of all objects, shard by shard.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use rustix::fs::Dir;
 
-use super::{blocking, syscalls};
+use super::{Disk, NameIter, blocking};
 use crate::{Error, LIST_PAGE, ObjectId};
 
 /// Where a listing is: the shard being read, and those that were not begun.
 struct Listing {
-    root: Arc<OwnedFd>,
-    open: Option<Dir>,
+    disk: Arc<dyn Disk>,
+    open: Option<NameIter>,
     shards: std::ops::RangeInclusive<u8>,
 }
 
-pub(super) fn list(root: Arc<OwnedFd>) -> BoxStream<'static, Result<Vec<ObjectId>, Error>> {
-    let listing = Listing { root, open: None, shards: 0..=u8::MAX };
+pub(super) fn list(disk: Arc<dyn Disk>) -> BoxStream<'static, Result<Vec<ObjectId>, Error>> {
+    let listing = Listing { disk, open: None, shards: 0..=u8::MAX };
     let next = |listing: Listing| blocking(ACTION.to_owned(), || listing.next());
     stream::try_unfold(listing, next).boxed()
 }
@@ -33,13 +31,12 @@ impl Listing {
             let mut shard = match self.open.take() {
                 Some(shard) => shard,
                 None => match self.shards.next() {
-                    Some(number) => {
-                        syscalls::open_names(&self.root, &format!("{number:02x}")).map_err(failed)?
-                    }
+                    Some(number) => self.disk.names(&format!("{number:02x}")).map_err(failed)?,
                     None => return Ok(None),
                 },
             };
-            let names = syscalls::read_names(&mut shard, LIST_PAGE).map_err(failed)?;
+            let names: Vec<String> =
+                shard.by_ref().take(LIST_PAGE).collect::<Result<_, _>>().map_err(failed)?;
             if names.is_empty() {
                 continue;
             }

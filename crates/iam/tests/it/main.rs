@@ -11,4 +11,6 @@ mod retries;
 mod rights;
 mod signatures;
 mod statements;
+mod tag_conditions;
+mod tags;
 mod tokens;

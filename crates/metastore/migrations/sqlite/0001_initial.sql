@@ -22,6 +22,8 @@ CREATE TABLE compartment (
     parent_id INTEGER REFERENCES compartment (id) ON DELETE RESTRICT,
     name TEXT NOT NULL,
     description TEXT NOT NULL,
+    -- Of this and every other column `tags`: a JSON object, `{}` if there is none (iam/src/tags.rs).
+    tags TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     -- Counts the changes, for if-match.
     revision INTEGER NOT NULL,
@@ -44,6 +46,7 @@ CREATE TABLE policy (
     version_date TEXT,
     -- Made by the system, not to be changed.
     is_default INTEGER NOT NULL,
+    tags TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     revision INTEGER NOT NULL,
     UNIQUE (tenancy_id, name)
@@ -58,13 +61,45 @@ CREATE TABLE network_source (
     description TEXT NOT NULL,
     -- A JSON list of addresses and CIDRs.
     public_sources TEXT NOT NULL,
-    freeform_tags TEXT NOT NULL,
+    tags TEXT NOT NULL,
     revision INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     UNIQUE (tenancy_id, name)
 ) STRICT;
 
--- How the deletion of a compartment went; compartment and resource are OCIDs.
+-- Names are taken in any case of letters. A retired one stays on the resources that have it.
+CREATE TABLE tag_namespace (
+    id INTEGER PRIMARY KEY,
+    ocid TEXT NOT NULL UNIQUE,
+    tenancy_id INTEGER NOT NULL REFERENCES tenancy (id) ON DELETE RESTRICT,
+    compartment_id INTEGER NOT NULL REFERENCES compartment (id) ON DELETE RESTRICT,
+    name TEXT NOT NULL,
+    description TEXT NOT NULL,
+    is_retired INTEGER NOT NULL,
+    tags TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX tag_namespace_name ON tag_namespace (tenancy_id, lower(name));
+CREATE INDEX tag_namespace_by_compartment ON tag_namespace (compartment_id);
+
+CREATE TABLE tag_definition (
+    id INTEGER PRIMARY KEY,
+    ocid TEXT NOT NULL UNIQUE,
+    namespace_id INTEGER NOT NULL REFERENCES tag_namespace (id) ON DELETE RESTRICT,
+    name TEXT NOT NULL,
+    description TEXT NOT NULL,
+    is_retired INTEGER NOT NULL,
+    is_cost_tracking INTEGER NOT NULL,
+    -- A JSON list of the values that may be set; none is any.
+    allowed_values TEXT,
+    tags TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX tag_definition_name ON tag_definition (namespace_id, lower(name));
+
+-- How the deletion of a compartment or a tag went; compartment and resource are OCIDs.
 CREATE TABLE work_request (
     id INTEGER PRIMARY KEY,
     ocid TEXT NOT NULL UNIQUE,
@@ -85,8 +120,7 @@ CREATE TABLE identity_domain (
     UNIQUE (tenancy_id, name)
 ) STRICT;
 
--- Capabilities are a sum of the bits in iam/src/capabilities.rs; freeform tags a JSON object of texts. The
--- revision counts changes, for if-match.
+-- Capabilities are a sum of the bits in iam/src/capabilities.rs; the revision counts changes, for if-match.
 CREATE TABLE user_account (
     id INTEGER PRIMARY KEY,
     ocid TEXT NOT NULL UNIQUE,
@@ -97,7 +131,7 @@ CREATE TABLE user_account (
     email TEXT,
     is_active INTEGER NOT NULL,
     capabilities INTEGER NOT NULL,
-    freeform_tags TEXT NOT NULL,
+    tags TEXT NOT NULL,
     revision INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     UNIQUE (domain_id, name)
@@ -113,7 +147,7 @@ CREATE TABLE user_group (
     name TEXT NOT NULL,
     description TEXT NOT NULL,
     is_administrators INTEGER NOT NULL,
-    freeform_tags TEXT NOT NULL,
+    tags TEXT NOT NULL,
     revision INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     UNIQUE (domain_id, name)

@@ -4,6 +4,7 @@
 mod checks;
 mod errors;
 mod failures;
+mod interleavings;
 mod isolation;
 mod postgres_connections;
 mod reads;

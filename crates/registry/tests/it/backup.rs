@@ -71,7 +71,7 @@ fn files_below(path: &Path) -> BTreeSet<PathBuf> {
     for entry in fs::read_dir(path).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            found.extend(files_below(&path))
+            found.extend(files_below(&path));
         } else {
             found.insert(path);
         }

@@ -4,8 +4,10 @@
 mod backup;
 mod collection;
 mod collection_races;
+mod crashes;
 mod damage;
 mod images;
+mod interleavings;
 mod manifests;
 mod mounts;
 mod races;
