@@ -255,7 +255,7 @@ class Commands:
         with open(token_file, "r+") as file:
             head, claims, tag = file.read().split(".")
             file.seek(0)
-            file.write(".".join([head, claims, tag[::-1]]))
+            file.write(".".join([head, claims, ("B" if tag[0] == "A" else "A") + tag[1:]]))
         result = self.run("iam region list", **signed)
         assert result.exit_code == 1 and "NotAuthenticated" in str(result.exception), result.exception
 
