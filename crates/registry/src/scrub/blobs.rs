@@ -1,5 +1,7 @@
 //! The scrub of blobs: each object is there, has its blob's size, and has its digest.
 
+use std::sync::atomic::Ordering;
+
 use futures_util::StreamExt;
 use wharfinger_blobstore::{Error as BlobError, ObjectId};
 use wharfinger_iam::{Ctx, tenancies};
@@ -133,6 +135,7 @@ impl Registry {
             self.running()?;
             hasher.update(&part);
             read += part.len() as u64;
+            self.0.scrubbed.fetch_add(part.len() as u64, Ordering::Relaxed);
             pace.after(part.len()).await;
         }
         let is_right = hasher.finish() == *digest;
