@@ -31,6 +31,7 @@ mod rights;
 mod signatures;
 mod signer;
 mod surface;
+mod syscalls;
 mod team;
 mod tour;
 mod uploads;

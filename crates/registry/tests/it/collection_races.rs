@@ -207,6 +207,24 @@ on_each_engine! {
         nothing_is_left_over(&installation).await;
     }
 
+    /// No collector here: a restored image never lacks a blob, whichever way round.
+    async fn restoring_an_image_while_a_blob_of_it_is_deleted(store: Store) {
+        let installation = found(store).await;
+        let (ctx, image) = (installation.local(), installation.image("app"));
+        let name = "app".parse().unwrap();
+        for round in 0..ROUNDS {
+            let (digest, layer) = push_image(&installation, &ctx, &image, &format!("layer {round}"), "v1").await;
+            installation.registry.delete_manifest(&ctx, &image, &digest).await.unwrap();
+            let (restored, deleted) = tokio::join!(
+                restore_image(&ctx, &installation.tenancy, &name, &digest, None),
+                installation.registry.delete_blob(&ctx, &image, &layer),
+            );
+            restored.unwrap();
+            assert!(matches!(deleted, Ok(()) | Err(Error::BlobInUse { .. })), "round {round}: {deleted:?}");
+            assert!(is_whole(&installation, &ctx, &image, digest.as_str()).await, "round {round}");
+        }
+    }
+
     async fn collecting_a_repository_while_it_is_restored(store: Store) {
         let installation = found(store).await;
         let (early, late, image) = (installation.local(), installation.later(LATER), installation.image("app"));
