@@ -85,6 +85,9 @@ impl From<Error> for Failure {
             _ if matches!(error, Error::Iam(IamError::Missing { .. })) => {
                 (StatusCode::BAD_REQUEST, "MissingParameter")
             }
+            _ if matches!(error, Error::Iam(IamError::Related { .. })) => {
+                (StatusCode::BAD_REQUEST, "RelatedResourceNotAuthorizedOrNotFound")
+            }
             _ => (StatusCode::BAD_REQUEST, "InvalidParameter"),
         };
         let message = match error.kind() {

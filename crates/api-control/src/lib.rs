@@ -7,11 +7,12 @@ mod v1;
 
 use axum::Router;
 use wharfinger_iam::Iam;
+use wharfinger_registry::Registry;
 
 /// The routes, and the answer to every path that nobody serves. Requests must carry
 /// [`wharfinger_iam::Request`] as an extension, and [`wharfinger_types::RequestTarget`] if their path was changed.
-pub fn router(iam: Iam) -> Router {
-    v1::router(iam.clone()).merge(oracle::router(iam))
+pub fn router(iam: Iam, registry: Registry) -> Router {
+    v1::router(iam.clone(), registry).merge(oracle::router(iam))
 }
 
 /// The names of all operations of `/api/v1/`, for tests that try each of them.

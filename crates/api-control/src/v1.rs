@@ -1,9 +1,13 @@
-//! `/api/v1/`: users, groups, auth tokens, repositories, tenancies, decisions, rights.
+//! `/api/v1/`: users, groups, auth tokens, repositories, images, tenancies, decisions, rights, garbage
+//! collection, scrub, backup.
 //!
 //! Only the control socket has a principal here so far; over the network every route answers 401.
 
+mod collection;
 mod explanations;
+mod images;
 mod openapi;
+mod upkeep;
 mod views;
 
 use std::sync::Arc;
@@ -13,7 +17,7 @@ use axum::extract::{FromRequestParts, Path, Query, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::Router;
-use axum::{Json, RequestPartsExt};
+use axum::{Extension, Json, RequestPartsExt};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
@@ -25,6 +29,7 @@ use wharfinger_iam::domains;
 use wharfinger_iam::groups;
 use wharfinger_iam::users;
 use wharfinger_iam::{Ctx, Error as IamError, Iam, Listener, Listing, Tenancy, compartments, tenancies};
+use wharfinger_registry::Registry;
 use wharfinger_registry::repositories::{self, Visibility};
 use wharfinger_types::{Namespace, OperationName, Page, Permission, RepositoryName, Timestamp};
 
@@ -41,6 +46,8 @@ fn operations() -> Vec<Operation> {
     use HttpMethod::{Delete, Get, Patch, Post, Put};
     let on = "/api/v1/users/{user}/auth-tokens";
     let one = "/api/v1/users/{user}/auth-tokens/{id}";
+    let restored = "/api/v1/repositories/{name}/actions/restore";
+    let image = "/api/v1/repositories/{name}/images/{digest}/actions/restore";
     let member = "/api/v1/groups/{group}/users/{user}";
     vec![
         Operation::new("list_users", Get, "/api/v1/users", list_users).pages::<views::User>(),
@@ -72,6 +79,31 @@ fn operations() -> Vec<Operation> {
             .answers::<views::Repository>(),
         Operation::new("delete_repository", Delete, "/api/v1/repositories/{name}", delete_repository)
             .answers::<views::Repository>(),
+        Operation::new("restore_repository", Post, restored, images::restore_repository)
+            .takes::<images::RestoreRepositoryBody>()
+            .answers::<views::Repository>(),
+        Operation::new("list_images", Get, "/api/v1/repositories/{name}/images", images::list_images)
+            .pages::<images::ImageView>()
+            .asks(&["deleted"]),
+        Operation::new("restore_image", Post, image, images::restore_image)
+            .takes::<images::RestoreImageBody>()
+            .answers::<images::ImageView>(),
+        Operation::new("collect_garbage", Post, "/api/v1/garbage-collections", collection::collect_garbage)
+            .takes::<collection::CollectGarbageBody>()
+            .reports(),
+        Operation::new(
+            "get_garbage_collection",
+            Get,
+            "/api/v1/garbage-collections",
+            collection::get_garbage_collection,
+        )
+        .reports(),
+        Operation::new("scrub", Post, "/api/v1/scrubs", upkeep::scrub).reports(),
+        Operation::new("verify", Post, "/api/v1/verifications", upkeep::verify).reports(),
+        Operation::new("create_backup", Post, "/api/v1/backups", upkeep::create_backup)
+            .takes::<upkeep::CreateBackupBody>()
+            .reports(),
+        Operation::new("get_upkeep", Get, "/api/v1/upkeep", upkeep::get_upkeep).reports(),
         Operation::new("create_tenancy", Post, "/api/v1/tenancies", create_tenancy)
             .takes::<CreateTenancyBody>()
             .answers::<views::Founding>(),
@@ -103,8 +135,8 @@ pub(crate) fn document() -> Value {
     openapi::document(&operations())
 }
 
-pub(crate) fn router(iam: Iam) -> Router {
-    mount(routes()).with_state(iam)
+pub(crate) fn router(iam: Iam, registry: Registry) -> Router {
+    mount(routes()).layer(Extension(registry)).layer(Extension(upkeep::Progress::default())).with_state(iam)
 }
 
 /// An operation with its path and handler.
@@ -133,9 +165,10 @@ fn named(route: Routed, operation: &'static str) -> Routed {
     }))
 }
 
-/// `get_user` is `GetUser` there.
+/// `get_user` is `GetUser` there, and `get_tag_definition` is `GetTag`.
 fn in_oracle_cloud(operation: &str) -> String {
-    let words = operation.split('_').filter_map(|word| word.split_at_checked(1));
+    let words = operation.replace("tag_definition", "tag");
+    let words = words.split('_').filter_map(|word| word.split_at_checked(1));
     words.map(|(first, rest)| first.to_ascii_uppercase() + rest).collect()
 }
 

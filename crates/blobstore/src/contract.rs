@@ -18,7 +18,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 
-use crate::{BlobStore, CHUNK_SIZE, Chunk, ChunkPool, Error, ObjectId, ObjectWriter};
+use crate::{BlobStore, CHUNK_SIZE, Chunk, ChunkPool, Error, LIST_PAGE, ObjectId, ObjectWriter};
 
 const PIECE: usize = 256 * 1024;
 /// Far longer than any step takes: only a deadlock gets there.
@@ -40,6 +40,7 @@ pub async fn run(store: Arc<dyn BlobStore>) {
     readers_of_one_object_do_not_disturb_each_other(store).await;
     more_uploads_than_chunks_all_finish(store).await;
     a_cancelled_write_never_leaves_offset_and_object_apart(store).await;
+    a_listing_has_every_object_once_in_bounded_pages(store).await;
 }
 
 /// `length` bytes that look random and differ by seed (xorshift, Marsaglia 2003).
@@ -247,6 +248,29 @@ async fn more_uploads_than_chunks_all_finish(store: &dyn BlobStore) {
         assert!(whole(store, &id).await == bytes, "upload {seed} differs");
     });
     assert!(tokio::time::timeout(PATIENCE, join_all(uploads)).await.is_ok(), "deadlock");
+}
+
+/// More than a page, so that there are several; ids tell when they were made.
+async fn a_listing_has_every_object_once_in_bounded_pages(store: &dyn BlobStore) {
+    let listed = async || {
+        let pages: Vec<Vec<ObjectId>> = store.list().try_collect().await.expect("list");
+        assert!(pages.iter().all(|page| page.len() <= LIST_PAGE), "a page is bounded");
+        pages.concat()
+    };
+    let mut expected = listed().await;
+    for _ in 0..=LIST_PAGE {
+        let id = ObjectId::fresh();
+        store.create(&id).await.expect("create");
+        expected.push(id);
+    }
+    let gone = expected.swap_remove(0);
+    store.remove(&gone).await.expect("remove");
+    let mut found = listed().await;
+    found.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+    expected.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+    assert!(found == expected, "{} objects listed, {} are there", found.len(), expected.len());
+    let times: Vec<i64> = expected.iter().map(ObjectId::made_at_ms).collect();
+    assert!(times.is_sorted() && times[0] > 1_700_000_000_000, "ids tell their time");
 }
 
 /// The write is polled once and dropped: it may not have begun, be under way, or be done. Whichever

@@ -17,6 +17,12 @@ impl ObjectId {
         ObjectId(uuid::Uuid::now_v7().simple().to_string().into())
     }
 
+    /// When it was made, in milliseconds since the epoch by the clock of its maker.
+    pub fn made_at_ms(&self) -> i64 {
+        let digits = self.0.get(..12).unwrap_or_default();
+        i64::from_str_radix(digits, 16).unwrap_or_default()
+    }
+
     /// The text form.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -11,11 +11,13 @@ mod error;
 mod fs;
 mod id;
 mod memory;
+#[cfg(feature = "simulation")]
+pub mod simulated;
 mod store;
 
 pub use chunk::{CHUNK_SIZE, Chunk, ChunkBuffer, ChunkPool};
 pub use error::Error;
-pub use fs::FileStore;
+pub use fs::{Disk, DiskFile, FileStore, NameIter};
 pub use id::ObjectId;
 pub use memory::MemoryStore;
-pub use store::{BlobStore, ObjectReader, ObjectWriter};
+pub use store::{BlobStore, LIST_PAGE, ObjectReader, ObjectWriter};

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, stream};
 
-use crate::{BlobStore, Chunk, Error, ObjectId, ObjectReader, ObjectWriter};
+use crate::{BlobStore, Chunk, Error, LIST_PAGE, ObjectId, ObjectReader, ObjectWriter};
 
 const PIECE: u64 = 256 * 1024;
 
@@ -93,6 +94,12 @@ impl BlobStore for MemoryStore {
     async fn remove(&self, id: &ObjectId) -> Result<(), Error> {
         lock(&self.objects).remove(id);
         Ok(())
+    }
+
+    fn list(&self) -> BoxStream<'static, Result<Vec<ObjectId>, Error>> {
+        let ids: Vec<ObjectId> = lock(&self.objects).keys().cloned().collect();
+        let pages: Vec<_> = ids.chunks(LIST_PAGE).map(|page| Ok(page.to_vec())).collect();
+        stream::iter(pages).boxed()
     }
 }
 

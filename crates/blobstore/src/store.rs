@@ -27,8 +27,9 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
     ///
     /// An earlier writer in this process, dropped or not, is shut out first: what it left running
     /// has ended when this returns, and its next call is [`Error::Poisoned`]. Nothing shuts out a
-    /// writer in another process. The bytes before `offset` are kept as they are: after a failed
-    /// sync or a crash only those of an earlier successful sync are certain.
+    /// writer in another process. The bytes before `offset` are kept as they are: after a
+    /// crash only those of an earlier successful sync are certain. An object that a sync failed on can't
+    /// be resumed by the process that was told so: a later sync would succeed without having written.
     async fn resume(&self, id: &ObjectId, offset: u64) -> Result<Box<dyn ObjectWriter>, Error>;
 
     /// Opens the object for reading, as large as it is now. [`Error::NotFound`] if it is absent.
@@ -37,7 +38,15 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
     /// Removes the object; one that is not there is no error. Readers that are open go on to the
     /// end. Not durable by itself: after a power cut the object may be back.
     async fn remove(&self, id: &ObjectId) -> Result<(), Error>;
+
+    /// Streams the ids of all objects in pages of at most [`LIST_PAGE`], in no order. What is made or
+    /// removed meanwhile may be among them or not; everything else is there once. No more than a page
+    /// is held. The stream is over after an error.
+    fn list(&self) -> BoxStream<'static, Result<Vec<ObjectId>, Error>>;
 }
+
+/// The most ids on a page of [`BlobStore::list`].
+pub const LIST_PAGE: usize = 1_000;
 
 /// Appends to one object.
 ///
@@ -63,6 +72,7 @@ type Source = Box<dyn Fn(Range<u64>) -> BoxStream<'static, Result<Bytes, Error>>
 pub struct ObjectReader {
     id: ObjectId,
     size: u64,
+    changed_at: i128,
     source: Source,
 }
 
@@ -73,7 +83,18 @@ impl ObjectReader {
         size: u64,
         source: impl Fn(Range<u64>) -> BoxStream<'static, Result<Bytes, Error>> + Send + Sync + 'static,
     ) -> ObjectReader {
-        ObjectReader { id, size, source: Box::new(source) }
+        ObjectReader { id, size, changed_at: 0, source: Box::new(source) }
+    }
+
+    /// The same, of an object that was last changed at a time of the storage's own count.
+    pub(crate) fn changed_at(self, changed_at: i128) -> ObjectReader {
+        ObjectReader { changed_at, ..self }
+    }
+
+    /// The object as it is now: differs once anything has written to it through its storage. What the medium
+    /// does to its bytes is not seen.
+    pub fn version(&self) -> (ObjectId, i128) {
+        (self.id.clone(), self.changed_at)
     }
 
     /// The size of the object in bytes when it was opened.

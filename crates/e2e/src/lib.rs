@@ -15,6 +15,7 @@ pub mod differential;
 pub mod hang_up;
 pub mod kill;
 pub mod raw;
+pub mod syscalls;
 pub mod token;
 pub mod upload;
 

@@ -6,13 +6,12 @@ use wharfinger_httpsig::PrivateKey;
 use wharfinger_metastore::{Tx, operations, statements};
 use wharfinger_types::{Namespace, Ocid, ResourceKind};
 
+use crate::tags::NO_TAGS;
 use crate::users::{ADMINISTRATOR, ADMINISTRATORS};
 use crate::{
     Capabilities, Error, Iam, Request, Secret, api_keys, auth_tokens, groups, memberships, registry_tokens,
     secret, tenancies, users,
 };
-
-const NO_TAGS: &str = "{}";
 
 statements! {
     /// Whether anything was founded yet.

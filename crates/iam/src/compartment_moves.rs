@@ -6,7 +6,7 @@ use wharfinger_types::{Ocid, Permission};
 
 use crate::compartments::{COMPARTMENTS_BY_TENANCY, Compartment, MAX_DEPTH, is_gone};
 use crate::work_requests::{self, Kind, WorkRequest};
-use crate::{Ctx, Error, Target, conditions, rights};
+use crate::{Ctx, Error, Protected as _, Target, conditions, rights};
 
 statements! {
     COMPARTMENT_MOVE =
@@ -22,7 +22,7 @@ operations! {
 /// is below it by its path follow, if their policy is attached above the old place and the new one; others name
 /// nothing from then on.
 pub async fn move_compartment(ctx: &Ctx, ocid: &str, target: &str) -> Result<WorkRequest, Error> {
-    let moved = ctx.compartment(ocid, Permission::CompartmentUpdate).await?;
+    let moved = ctx.live_compartment(ocid, Permission::CompartmentUpdate, Compartment::target).await?;
     let target = ctx.compartment(target, Permission::CompartmentCreate).await?;
     if moved.parent.is_none() || moved.tenancy_id != target.tenancy_id {
         let remedy = "a compartment below the root can be moved within its tenancy";
@@ -33,7 +33,8 @@ pub async fn move_compartment(ctx: &Ctx, ocid: &str, target: &str) -> Result<Wor
     let shared: Option<Ocid> = shared.and_then(|compartment| compartment.ocid.parse().ok());
     ctx.require_all(&Target { compartment: shared.clone(), ..Target::tenancy(moved.tenancy_id) })?;
     ctx.conditions().check_revision(moved.revision)?;
-    let request = WorkRequest::of(Kind::MoveCompartment, &moved, ctx.now())?;
+    let (old_place, kind) = (moved.parent.as_deref().unwrap_or(&moved.ocid), Kind::MoveCompartment);
+    let request = WorkRequest::of(kind, &moved.ocid, old_place, moved.tenancy_id, ctx.now())?;
     let (origin, once, now) = (ctx.origin(), ctx.once(), ctx.now().0);
     let done = ctx
         .store()

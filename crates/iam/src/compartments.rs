@@ -7,6 +7,7 @@ use wharfinger_metastore::{Tx, operations, row, statements};
 use wharfinger_types::{Ocid, Permission, ResourceKind};
 
 use crate::listing;
+use crate::tags::{self, NO_TAGS, TagChanges};
 use crate::work_requests::{self, Kind, WorkRequest};
 use crate::{
     Ctx, Error, LifecycleState, Listed, Listing, Protected, Target, Tenancy, conditions, fields, rights,
@@ -17,22 +18,22 @@ pub use crate::compartment_moves::move_compartment;
 
 statements! {
     COMPARTMENT_BY_OCID =
-        "SELECT c.id, c.ocid, c.tenancy_id, p.ocid AS parent, c.name, c.description, c.created_at, c.revision, c.deleted_at
+        "SELECT c.id, c.ocid, c.tenancy_id, p.ocid AS parent, c.name, c.description, c.tags, c.created_at, c.revision, c.deleted_at
          FROM compartment c LEFT JOIN compartment p ON p.id = c.parent_id WHERE c.ocid = $1";
     COMPARTMENTS_BY_TENANCY =
-        "SELECT c.id, c.ocid, c.tenancy_id, p.ocid AS parent, c.name, c.description, c.created_at, c.revision, c.deleted_at
+        "SELECT c.id, c.ocid, c.tenancy_id, p.ocid AS parent, c.name, c.description, c.tags, c.created_at, c.revision, c.deleted_at
          FROM compartment c LEFT JOIN compartment p ON p.id = c.parent_id WHERE c.tenancy_id = $1 ORDER BY c.id";
     COMPARTMENT_COUNT = "SELECT COUNT(*) AS n FROM compartment WHERE tenancy_id = $1";
     COMPARTMENT_LIVE = "SELECT id FROM compartment WHERE id = $1 AND deleted_at IS NULL";
     COMPARTMENT_PARENT = "SELECT parent_id FROM compartment WHERE id = $1";
     COMPARTMENT_INSERT =
-        "INSERT INTO compartment (ocid, tenancy_id, parent_id, name, description, created_at, revision)
-         VALUES ($1, $2, $3, $4, $5, $6, 0)
+        "INSERT INTO compartment (ocid, tenancy_id, parent_id, name, description, tags, created_at, revision)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, 0)
          ON CONFLICT (parent_id, name) DO NOTHING RETURNING id";
     COMPARTMENT_NAMED = "SELECT id FROM compartment WHERE parent_id = $1 AND name = $2";
     COMPARTMENT_UPDATE =
-        "UPDATE compartment SET name = $1, description = $2, revision = revision + 1
-         WHERE id = $3 AND revision = $4 AND deleted_at IS NULL";
+        "UPDATE compartment SET name = $1, description = $2, tags = $3, revision = revision + 1
+         WHERE id = $4 AND revision = $5 AND deleted_at IS NULL";
     COMPARTMENT_DELETE =
         "UPDATE compartment SET deleted_at = $1, name = $2, revision = revision + 1
          WHERE id = $3 AND revision = $4 AND deleted_at IS NULL";
@@ -42,6 +43,7 @@ statements! {
     COMPARTMENT_CONTENT =
         "SELECT 'compartment ' || name AS held FROM compartment WHERE parent_id = $1 AND deleted_at IS NULL
          UNION ALL SELECT 'policy ' || name FROM policy WHERE compartment_id = $1
+         UNION ALL SELECT 'tag namespace ' || name FROM tag_namespace WHERE compartment_id = $1
          UNION ALL SELECT 'repository ' || name FROM repository WHERE compartment_id = $1 AND deleted_at IS NULL
          LIMIT 1";
 }
@@ -61,6 +63,8 @@ row! {
         pub name: String,
         /// What it is for.
         pub description: String,
+        /// See [`tags::Tags::from_column`].
+        pub tags: String,
         /// Microseconds since the epoch.
         pub created_at: i64,
         /// Counts its changes.
@@ -71,16 +75,22 @@ row! {
 }
 
 impl Protected for Compartment {
+    /// The compartment itself.
     fn target(&self) -> Target {
-        // A deleted one is no place for a policy any more: who may act on it is decided at the root.
-        let compartment = self.ocid.parse().ok().filter(|_| self.deleted_at.is_none());
-        Target { compartment, ..Target::tenancy(self.tenancy_id) }
+        Target { tags: tags::conditions(&self.tags), ..self.place() }
     }
 }
 
 listing::listable!(Compartment, Compartment::lifecycle_state);
 
 impl Compartment {
+    /// The compartment as the place of something that is made or listed there.
+    fn place(&self) -> Target {
+        // A deleted one is no place for a policy any more: who may act on it is decided at the root.
+        let compartment = self.ocid.parse().ok().filter(|_| self.deleted_at.is_none());
+        Target { compartment, ..Target::tenancy(self.tenancy_id) }
+    }
+
     /// Active, or deleted while it can be recovered.
     pub fn lifecycle_state(&self) -> LifecycleState {
         if self.deleted_at.is_some() { LifecycleState::Deleted } else { LifecycleState::Active }
@@ -92,6 +102,21 @@ operations! {
     UPDATE_COMPARTMENT = update_compartment { Durable, Serializable, audited };
     DELETE_COMPARTMENT = delete_compartment { Durable, Serializable, audited };
     RECOVER_COMPARTMENT = recover_compartment { Durable, Serializable, audited };
+}
+
+/// What a compartment says besides its name; of an update, what is to change.
+#[derive(Debug, Clone, Default)]
+pub struct CompartmentText {
+    /// What it is for.
+    pub description: Option<String>,
+    /// Its tags.
+    pub tags: TagChanges,
+}
+
+impl<S: AsRef<str> + ?Sized> From<&S> for CompartmentText {
+    fn from(description: &S) -> CompartmentText {
+        CompartmentText { description: Some(description.as_ref().to_owned()), ..CompartmentText::default() }
+    }
 }
 
 /// Levels below the root.
@@ -125,9 +150,18 @@ fn not_found(ocid: &str) -> Error {
 }
 
 impl Ctx {
-    /// A compartment that is not deleted, with the right asked for.
+    /// A compartment that is not deleted, with the right asked for on what is in it.
     pub async fn compartment(&self, ocid: &str, permission: Permission) -> Result<Compartment, Error> {
-        let compartment = self.any_compartment(ocid, permission).await?;
+        self.live_compartment(ocid, permission, Compartment::place).await
+    }
+
+    pub(crate) async fn live_compartment(
+        &self,
+        ocid: &str,
+        permission: Permission,
+        target: fn(&Compartment) -> Target,
+    ) -> Result<Compartment, Error> {
+        let compartment = self.any_compartment(ocid, permission, target).await?;
         if compartment.deleted_at.is_some() {
             return Err(not_found(ocid));
         }
@@ -168,7 +202,7 @@ impl Ctx {
         let found: Option<Compartment> = self.store().opt(&COMPARTMENT_BY_OCID, &[&ocid]).await?;
         let found = found.filter(|compartment| compartment.deleted_at.is_none());
         let compartment = found.ok_or_else(|| self.refuse(first))?;
-        let Target { tenancy_id, compartment: id, .. } = compartment.target();
+        let Target { tenancy_id, compartment: id, .. } = compartment.place();
         let target = Target { tenancy_id, compartment: id, ..with };
         for permission in permissions {
             self.require(*permission, &target)?;
@@ -176,12 +210,17 @@ impl Ctx {
         Ok(compartment)
     }
 
-    async fn any_compartment(&self, ocid: &str, permission: Permission) -> Result<Compartment, Error> {
+    async fn any_compartment(
+        &self,
+        ocid: &str,
+        permission: Permission,
+        target: fn(&Compartment) -> Target,
+    ) -> Result<Compartment, Error> {
         let ocid: Ocid = ocid.parse().map_err(|_| self.refuse(permission))?;
         // No tenancy is known for an identifier that is not there.
         let absent = Target::tenancy(0);
         let what = ("compartment", ocid.as_str());
-        self.lookup_or(&COMPARTMENT_BY_OCID, &[&ocid.as_str()], permission, &absent, what).await
+        self.lookup_as(&COMPARTMENT_BY_OCID, &[&ocid.as_str()], permission, &absent, what, target).await
     }
 }
 
@@ -190,13 +229,16 @@ pub async fn create_compartment(
     ctx: &Ctx,
     parent: &str,
     name: &str,
-    description: &str,
+    text: impl Into<CompartmentText>,
 ) -> Result<Compartment, Error> {
+    let CompartmentText { description, tags } = text.into();
     let parent = ctx.compartment(parent, Permission::CompartmentCreate).await?;
     check_name("name", name)?;
-    fields::check_description(description)?;
+    let description = description.unwrap_or_default();
+    fields::check_description(&description)?;
+    let tags = tags.check(ctx, parent.tenancy_id, NO_TAGS).await?;
     let ocid = secret::new_ocid(ResourceKind::Compartment)?.to_string();
-    let (name, description) = (name.to_owned(), description.to_owned());
+    let name = name.to_owned();
     let (origin, once) = (ctx.origin(), ctx.once());
     let created = ctx
         .store()
@@ -211,13 +253,15 @@ pub async fn create_compartment(
             if tx.one::<i64>(&COMPARTMENT_COUNT, &[&parent.tenancy_id])? >= MAX_PER_TENANCY {
                 return Err(Error::Conflict(format!("a tenancy has {MAX_PER_TENANCY} compartments at most")));
             }
+            let tags = tags.put(tx, NO_TAGS)?;
             let args: &[&dyn wharfinger_metastore::Param] =
-                &[&ocid, &parent.tenancy_id, &parent.id, &name, &description, &origin.at.0];
+                &[&ocid, &parent.tenancy_id, &parent.id, &name, &description, &tags, &origin.at.0];
             let id = tx.opt(&COMPARTMENT_INSERT, args)?;
             let id: i64 = id.ok_or_else(|| Error::NameTaken { what: "compartment", name: name.clone() })?;
             once.note(tx, &ocid)?;
             rights::changed(tx, parent.tenancy_id)?;
-            wharfinger_audit::record(tx, parent.tenancy_id, &origin, &Subject::new(&ocid, &name))?;
+            let subject = Subject::new(&ocid, &name).with("tags", tags.as_str());
+            wharfinger_audit::record(tx, parent.tenancy_id, &origin, &subject)?;
             Ok(Compartment {
                 id,
                 ocid: ocid.clone(),
@@ -225,6 +269,7 @@ pub async fn create_compartment(
                 parent: Some(parent.ocid.clone()),
                 name: name.clone(),
                 description: description.clone(),
+                tags,
                 created_at: origin.at.0,
                 revision: 0,
                 deleted_at: None,
@@ -252,7 +297,8 @@ fn depth(tx: &mut Tx, id: i64) -> Result<usize, Error> {
 
 /// A compartment, deleted ones included while they can be recovered.
 pub async fn get_compartment(ctx: &Ctx, ocid: &str) -> Result<Compartment, Error> {
-    let compartment = ctx.any_compartment(ocid, Permission::CompartmentInspect).await?;
+    let permission = Permission::CompartmentInspect;
+    let compartment = ctx.any_compartment(ocid, permission, Compartment::target).await?;
     if is_gone(&compartment, ctx.now().0) {
         return Err(not_found(ocid));
     }
@@ -291,7 +337,7 @@ pub async fn list_compartments(
     let is_wanted = |row: &Compartment| {
         is_below(row, &parent, subtree)
             && !is_gone(row, ctx.now().0)
-            && ctx.allows(Permission::CompartmentInspect, &row.target())
+            && ctx.allows(Permission::CompartmentInspect, &row.place())
     };
     listing::page_of(all.into_iter().filter(is_wanted).collect(), listing)
 }
@@ -309,7 +355,7 @@ async fn list_accessible(
     let parent = found.filter(|parent| parent.deleted_at.is_none()).ok_or_else(refuse)?;
     let all: Vec<Compartment> = ctx.store().all(&COMPARTMENTS_BY_TENANCY, &[&parent.tenancy_id]).await?;
     let live = all.into_iter().filter(|row| row.deleted_at.is_none());
-    let may = |row: &Compartment, right| ctx.allows(right, &row.target());
+    let may = |row: &Compartment, right| ctx.allows(right, &row.place());
     let inspected = |row: Compartment| {
         let is_seen = may(&row, Permission::CompartmentInspect);
         (row, is_seen)
@@ -355,11 +401,11 @@ pub async fn update_compartment(
     ctx: &Ctx,
     ocid: &str,
     name: Option<&str>,
-    description: Option<&str>,
+    text: CompartmentText,
 ) -> Result<Compartment, Error> {
-    let old = ctx.compartment(ocid, Permission::CompartmentUpdate).await?;
+    let old = ctx.live_compartment(ocid, Permission::CompartmentUpdate, Compartment::target).await?;
     let name = name.unwrap_or(&old.name).to_owned();
-    let description = description.unwrap_or(&old.description).to_owned();
+    let description = text.description.unwrap_or_else(|| old.description.clone());
     check_name("name", &name)?;
     fields::check_description(&description)?;
     if old.parent.is_none() && name != old.name {
@@ -367,6 +413,7 @@ pub async fn update_compartment(
         return Err(Error::Invalid { field: "name", value: name, remedy });
     }
     ctx.conditions().check_revision(old.revision)?;
+    let tags = text.tags.check(ctx, old.tenancy_id, &old.tags).await?;
     let origin = ctx.origin();
     ctx.store()
         .write(&UPDATE_COMPARTMENT, move |tx| {
@@ -374,13 +421,15 @@ pub async fn update_compartment(
             if is_renamed && is_taken(tx, old.id, &name)? {
                 return Err(Error::NameTaken { what: "compartment", name: name.clone() });
             }
-            if tx.run(&COMPARTMENT_UPDATE, &[&name, &description, &old.id, &old.revision])? == 0 {
+            let tags = tags.put(tx, &old.tags)?;
+            if tx.run(&COMPARTMENT_UPDATE, &[&name, &description, &tags, &old.id, &old.revision])? == 0 {
                 return Err(Error::NoEtagMatch);
             }
             rights::changed(tx, old.tenancy_id)?;
-            wharfinger_audit::record(tx, old.tenancy_id, &origin, &Subject::new(&old.ocid, &name))?;
+            let subject = Subject::new(&old.ocid, &name).with("tags", tags.as_str());
+            wharfinger_audit::record(tx, old.tenancy_id, &origin, &subject)?;
             let (name, description) = (name.clone(), description.clone());
-            Ok(Compartment { name, description, revision: old.revision + 1, ..old.clone() })
+            Ok(Compartment { name, description, tags, revision: old.revision + 1, ..old.clone() })
         })
         .await
 }
@@ -393,7 +442,7 @@ fn is_taken(tx: &mut Tx, id: i64, name: &str) -> Result<bool, Error> {
 /// Deletes a compartment that holds nothing. Its name is free at once: the deleted one gets a suffix. One
 /// that holds something stays as it is, and the work request says what it holds.
 pub async fn delete_compartment(ctx: &Ctx, ocid: &str) -> Result<WorkRequest, Error> {
-    let old = ctx.compartment(ocid, Permission::CompartmentDelete).await?;
+    let old = ctx.live_compartment(ocid, Permission::CompartmentDelete, Compartment::target).await?;
     if old.parent.is_none() {
         let remedy = "the tenancy's root can't be deleted";
         return Err(Error::Invalid { field: "compartmentId", value: old.ocid, remedy });
@@ -401,7 +450,9 @@ pub async fn delete_compartment(ctx: &Ctx, ocid: &str) -> Result<WorkRequest, Er
     ctx.conditions().check_revision(old.revision)?;
     let suffix: String = secret::random::<4>()?.iter().map(|byte| format!("{byte:02x}")).collect();
     let name = format!("{}.{suffix}", old.name.get(..91).unwrap_or(&old.name));
-    let request = WorkRequest::of(Kind::DeleteCompartment, &old, ctx.now())?;
+    let parent = old.parent.as_ref().unwrap_or(&old.ocid);
+    let kind = Kind::DeleteCompartment;
+    let request = WorkRequest::of(kind, &old.ocid, parent, old.tenancy_id, ctx.now())?;
     let origin = ctx.origin();
     ctx.store()
         .write(&DELETE_COMPARTMENT, move |tx| {
@@ -431,7 +482,8 @@ pub async fn delete_compartment(ctx: &Ctx, ocid: &str) -> Result<WorkRequest, Er
 
 /// Brings a deleted compartment back, under the name it got when it was deleted.
 pub async fn recover_compartment(ctx: &Ctx, ocid: &str) -> Result<Compartment, Error> {
-    let old = ctx.any_compartment(ocid, Permission::CompartmentRecover).await?;
+    let permission = Permission::CompartmentRecover;
+    let old = ctx.any_compartment(ocid, permission, Compartment::target).await?;
     if old.deleted_at.is_none() || is_gone(&old, ctx.now().0) {
         return Err(not_found(ocid));
     }
@@ -451,6 +503,19 @@ pub async fn recover_compartment(ctx: &Ctx, ocid: &str) -> Result<Compartment, E
             Ok(Compartment { deleted_at: None, revision: old.revision + 1, ..old.clone() })
         })
         .await
+}
+
+/// OCIDs of a compartment and of all that are below it.
+pub(crate) async fn subtree(ctx: &Ctx, top: &Compartment) -> Result<HashSet<String>, Error> {
+    let all: Vec<Compartment> = ctx.store().all(&COMPARTMENTS_BY_TENANCY, &[&top.tenancy_id]).await?;
+    let mut within = HashSet::from([top.ocid.clone()]);
+    // Each round reaches one level more.
+    for _ in 0..MAX_DEPTH {
+        let is_below = |row: &&Compartment| row.parent.as_ref().is_some_and(|parent| within.contains(parent));
+        let below: Vec<String> = all.iter().filter(is_below).map(|row| row.ocid.clone()).collect();
+        within.extend(below);
+    }
+    Ok(within)
 }
 
 /// A compartment by its path below the root, such as `dev:team`; empty is the root.

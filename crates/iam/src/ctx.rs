@@ -278,9 +278,22 @@ impl Ctx {
         absent: &Target,
         what: (&'static str, &str),
     ) -> Result<R, Error> {
+        self.lookup_as(statement, args, permission, absent, what, R::target).await
+    }
+
+    /// As [`Ctx::lookup_or`], with another target than that of the resource itself.
+    pub(crate) async fn lookup_as<R: Protected>(
+        &self,
+        statement: &'static Statement,
+        args: Args<'_>,
+        permission: Permission,
+        absent: &Target,
+        what: (&'static str, &str),
+        target: fn(&R) -> Target,
+    ) -> Result<R, Error> {
         match self.store().opt::<R>(statement, args).await? {
             Some(row) => {
-                self.require(permission, &row.target())?;
+                self.require(permission, &target(&row))?;
                 Ok(row)
             }
             None if self.allows(permission, absent) => {
@@ -322,6 +335,8 @@ fn inspect(permission: Permission) -> Permission {
         DynamicGroupInspect | DynamicGroupCreate | DynamicGroupUpdate | DynamicGroupDelete => {
             DynamicGroupInspect
         }
+        TagNamespaceInspect | TagNamespaceUse | TagNamespaceCreate | TagNamespaceUpdate
+        | TagNamespaceMove | TagNamespaceDelete => TagNamespaceInspect,
         UserInspect | UserRead | UserCreate | UserUpdate | UserDelete | UserUnblock | UserAuthTokenSet
         | UserAuthTokenReset | UserAuthTokenRemove | UserApiKeyAdd | UserApiKeyRemove => UserInspect,
         GroupInspect | GroupCreate | GroupUpdate | GroupDelete => GroupInspect,

@@ -4,6 +4,7 @@
 //! else is decided by the policies of the tenancy that owns the target. Nobody has rights in another
 //! tenancy than its own.
 
+use std::borrow::Cow;
 use std::slice;
 
 use wharfinger_policy::{Attribute, Outcome};
@@ -25,12 +26,24 @@ pub struct Target {
     pub is_public: bool,
     /// Of a policy: `ALLOW`, `DENY` or both, as its statements are. Conditions may look at it.
     pub policy_types: &'static [&'static str],
+    /// `<namespace>.<key>` and value of the resource's defined tags; of what is about to be made or listed, none.
+    pub tags: Vec<(String, String)>,
+    /// What else conditions may ask about: names and values.
+    pub variables: Vec<(&'static str, String)>,
 }
 
 impl Target {
     /// The tenancy itself, for what belongs to no smaller resource.
     pub fn tenancy(tenancy_id: i64) -> Target {
-        Target { tenancy_id, compartment: None, repository: None, is_public: false, policy_types: &[] }
+        Target {
+            tenancy_id,
+            compartment: None,
+            repository: None,
+            is_public: false,
+            policy_types: &[],
+            tags: Vec::new(),
+            variables: Vec::new(),
+        }
     }
 
     /// What it is, for the log.
@@ -107,6 +120,15 @@ fn ask<T>(
     if !target.policy_types.is_empty() {
         attributes.push(Attribute { name: "target.policy.type", values: target.policy_types });
     }
+    let variables: Vec<(&str, &str)> =
+        target.variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    for (name, value) in &variables {
+        attributes.push(Attribute { name, values: slice::from_ref(value) });
+    }
+    let tags = tags(rights, &user.subject, target);
+    for (name, values) in &tags {
+        attributes.push(Attribute { name, values });
+    }
     let request = wharfinger_policy::Request {
         principal: &user.subject,
         permission: permission.as_str(),
@@ -115,6 +137,27 @@ fn ask<T>(
         attributes: &attributes,
     };
     Some(answer(&rights.set, &request))
+}
+
+/// The variables of tags, each with its values: of the target, of the principal's groups and of its compartment,
+/// which for a user is the root. Tags of the target's compartments are in the compiled policies.
+fn tags<'a>(
+    rights: &'a Rights,
+    principal: &wharfinger_policy::Principal,
+    target: &'a Target,
+) -> Vec<(Cow<'a, str>, Vec<&'a str>)> {
+    let own =
+        target.tags.iter().map(|(tag, value)| (Cow::Owned(format!("target.resource.tag.{tag}")), value));
+    let groups = principal.groups.iter().filter_map(|group| rights.group_tags.get(&group.id)).flatten();
+    let above = groups.chain(&rights.root_tags).map(|(name, value)| (Cow::Borrowed(name.as_str()), value));
+    let mut variables: Vec<(Cow<'a, str>, Vec<&'a str>)> = Vec::new();
+    for (name, value) in own.chain(above) {
+        match variables.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, values)) => values.push(value),
+            None => variables.push((name, vec![value])),
+        }
+    }
+    variables
 }
 
 /// Whether it is allowed, for lists, which give no reasons.

@@ -5,26 +5,27 @@ use wharfinger_audit::Subject;
 use wharfinger_metastore::{operations, row, statements};
 use wharfinger_types::{Permission, ResourceKind};
 
-use crate::fields::{self, FreeformTags};
+use crate::fields;
 use crate::listing::{self, Listed, Listing};
+use crate::tags::{self, NO_TAGS, TagChanges};
 use crate::{Ctx, Error, Protected, Target, Tenancy, conditions, secret, users};
 
 statements! {
     DYNAMIC_GROUP_BY_OCID =
         "SELECT g.id, g.ocid, g.tenancy_id, t.ocid AS compartment, g.name, g.description, g.matching_rule,
-                g.freeform_tags, g.revision, g.created_at
+                g.tags, g.revision, g.created_at
          FROM dynamic_group g JOIN tenancy t ON t.id = g.tenancy_id WHERE g.tenancy_id = $1 AND g.ocid = $2";
     DYNAMIC_GROUPS =
         "SELECT g.id, g.ocid, g.tenancy_id, t.ocid AS compartment, g.name, g.description, g.matching_rule,
-                g.freeform_tags, g.revision, g.created_at
+                g.tags, g.revision, g.created_at
          FROM dynamic_group g JOIN tenancy t ON t.id = g.tenancy_id WHERE g.tenancy_id = $1 ORDER BY g.name";
     DYNAMIC_GROUP_COUNT = "SELECT COUNT(*) AS n FROM dynamic_group WHERE tenancy_id = $1";
     DYNAMIC_GROUP_INSERT =
-        "INSERT INTO dynamic_group (ocid, tenancy_id, name, description, matching_rule, freeform_tags, revision,
+        "INSERT INTO dynamic_group (ocid, tenancy_id, name, description, matching_rule, tags, revision,
                                      created_at)
          VALUES ($1, $2, $3, $4, $5, $6, 1, $7) ON CONFLICT (tenancy_id, name) DO NOTHING RETURNING id";
     DYNAMIC_GROUP_SET =
-        "UPDATE dynamic_group SET description = $1, matching_rule = $2, freeform_tags = $3, revision = $4
+        "UPDATE dynamic_group SET description = $1, matching_rule = $2, tags = $3, revision = $4
          WHERE id = $5";
     DYNAMIC_GROUP_DELETE = "DELETE FROM dynamic_group WHERE id = $1";
 }
@@ -46,8 +47,8 @@ row! {
         pub description: String,
         /// Which resources are in it.
         pub matching_rule: String,
-        /// A JSON object of texts.
-        pub freeform_tags: String,
+        /// See [`tags::Tags::from_column`].
+        pub tags: String,
         /// Counts changes; the entity tag.
         pub revision: i64,
         /// Microseconds since the epoch.
@@ -63,7 +64,7 @@ impl DynamicGroup {
 
 impl Protected for DynamicGroup {
     fn target(&self) -> Target {
-        Target::tenancy(self.tenancy_id)
+        Target { tags: tags::conditions(&self.tags), ..Target::tenancy(self.tenancy_id) }
     }
 }
 
@@ -84,8 +85,8 @@ pub struct DynamicGroupText {
     pub description: Option<String>,
     /// Which resources are in it.
     pub matching_rule: Option<String>,
-    /// Freeform tags.
-    pub freeform_tags: Option<FreeformTags>,
+    /// Its tags.
+    pub tags: TagChanges,
 }
 
 /// Creates a dynamic group.
@@ -105,29 +106,31 @@ pub async fn create_dynamic_group(
         name: name.to_owned(),
         description: String::new(),
         matching_rule: String::new(),
-        freeform_tags: "{}".to_owned(),
+        tags: NO_TAGS.to_owned(),
         revision: 1,
         created_at: ctx.now().0,
     };
     let group = changed(group, &text)?;
+    let tags = text.tags.check(ctx, tenancy.id, NO_TAGS).await?;
     let (origin, once) = (ctx.origin(), ctx.once());
     let created = ctx.store().write(&CREATE_DYNAMIC_GROUP, move |tx| {
         once.check(tx)?;
-        let DynamicGroup { ocid, tenancy_id, name, description, matching_rule, freeform_tags, .. } = &group;
+        let DynamicGroup { ocid, tenancy_id, name, description, matching_rule, .. } = &group;
         if tx.one::<i64>(&DYNAMIC_GROUP_COUNT, &[tenancy_id])? >= MAX_PER_TENANCY {
             return Err(Error::LimitExceeded(format!(
                 "a tenancy has {MAX_PER_TENANCY} dynamic groups at most: delete one first"
             )));
         }
+        let tags = tags.put(tx, NO_TAGS)?;
         let id: Option<i64> = tx.opt(
             &DYNAMIC_GROUP_INSERT,
-            &[ocid, tenancy_id, name, description, matching_rule, freeform_tags, &group.created_at],
+            &[ocid, tenancy_id, name, description, matching_rule, &tags, &group.created_at],
         )?;
         let id = id.ok_or_else(|| Error::NameTaken { what: "dynamic group", name: name.clone() })?;
         once.note(tx, ocid)?;
         let subject = Subject::new(ocid, name).with("matchingRule", group.matching_rule.as_str());
-        wharfinger_audit::record(tx, *tenancy_id, &origin, &subject)?;
-        Ok(DynamicGroup { id, ..group.clone() })
+        wharfinger_audit::record(tx, *tenancy_id, &origin, &subject.with("tags", tags.as_str()))?;
+        Ok(DynamicGroup { id, tags, ..group.clone() })
     });
     match created.await {
         Err(Error::Repeated { made }) => {
@@ -160,6 +163,7 @@ pub async fn update_dynamic_group(
     text: DynamicGroupText,
 ) -> Result<DynamicGroup, Error> {
     let group = find(ctx, tenancy, ocid, Permission::DynamicGroupUpdate).await?;
+    let tags = text.tags.check(ctx, tenancy.id, &group.tags).await?;
     let (origin, conditions) = (ctx.origin(), ctx.conditions().clone());
     ctx.store()
         .write(&UPDATE_DYNAMIC_GROUP, move |tx| {
@@ -167,12 +171,18 @@ pub async fn update_dynamic_group(
             let current: DynamicGroup = current.ok_or_else(|| group.gone())?;
             conditions.check_revision(current.revision)?;
             let revision = current.revision + 1;
-            let current = changed(DynamicGroup { revision, ..current }, &text)?;
-            let DynamicGroup { id, description, matching_rule, freeform_tags, .. } = &current;
-            tx.run(&DYNAMIC_GROUP_SET, &[description, matching_rule, freeform_tags, &revision, id])?;
+            let mut current = changed(DynamicGroup { revision, ..current }, &text)?;
+            current.tags = tags.put(tx, &current.tags)?;
+            let DynamicGroup { id, description, matching_rule, tags, .. } = &current;
+            tx.run(&DYNAMIC_GROUP_SET, &[description, matching_rule, tags, &revision, id])?;
             let subject = Subject::new(&current.ocid, &current.name);
             let subject = subject.with("matchingRule", current.matching_rule.as_str());
-            wharfinger_audit::record(tx, current.tenancy_id, &origin, &subject)?;
+            wharfinger_audit::record(
+                tx,
+                current.tenancy_id,
+                &origin,
+                &subject.with("tags", current.tags.as_str()),
+            )?;
             Ok(current)
         })
         .await
@@ -219,9 +229,6 @@ fn changed(mut group: DynamicGroup, text: &DynamicGroupText) -> Result<DynamicGr
         wharfinger_policy::check_matching_rule(rule)
             .map_err(|wrong| Error::MatchingRule(wrong.to_string()))?;
         group.matching_rule.clone_from(rule);
-    }
-    if let Some(tags) = &text.freeform_tags {
-        group.freeform_tags = fields::tags_to_json(tags)?;
     }
     Ok(group)
 }

@@ -139,6 +139,16 @@ pub enum Error {
         /// What would be right.
         remedy: &'static str,
     },
+    /// What a field names is not there, or the principal has no right to it.
+    #[error("{field} `{value}`: {why}")]
+    Related {
+        /// The field's name.
+        field: &'static str,
+        /// What it names.
+        value: String,
+        /// What is missing, as far as the principal may know.
+        why: String,
+    },
     /// A policy's statements can't be used.
     #[error("statements: {0}")]
     Statements(String),
@@ -181,9 +191,11 @@ impl Error {
             | Error::Repeated { .. }
             | Error::RetryTokenInvalidated(_) => ErrorKind::Conflict,
             Error::NoEtagMatch => ErrorKind::Precondition,
-            Error::Missing { .. } | Error::Invalid { .. } | Error::Statements(_) | Error::MatchingRule(_) => {
-                ErrorKind::Invalid
-            }
+            Error::Missing { .. }
+            | Error::Invalid { .. }
+            | Error::Related { .. }
+            | Error::Statements(_)
+            | Error::MatchingRule(_) => ErrorKind::Invalid,
             Error::TooManyRequests { .. } => ErrorKind::TooManyRequests,
             Error::Random(_) | Error::Key(_) | Error::Signing(_) | Error::Ocid(_) | Error::Tree(_) => {
                 ErrorKind::Internal

@@ -1,6 +1,4 @@
-//! Fields that resources share, checked: descriptions, e-mail addresses, freeform tags.
-
-use std::collections::BTreeMap;
+//! Fields that resources share, checked: descriptions, e-mail addresses.
 
 use crate::Error;
 
@@ -8,12 +6,6 @@ use crate::Error;
 const MAX_DESCRIPTION: usize = 400;
 /// The longest path that SMTP carries (RFC 5321, 4.5.3.1.3), without its brackets.
 const MAX_EMAIL: usize = 254;
-const MAX_TAGS: usize = 10;
-const MAX_TAG_KEY: usize = 100;
-const MAX_TAG_VALUE: usize = 256;
-
-/// Freeform tags by their keys.
-pub type FreeformTags = BTreeMap<String, String>;
 
 pub(crate) fn invalid(field: &'static str, value: &str, remedy: &'static str) -> Error {
     Error::Invalid { field, value: value.chars().take(120).collect(), remedy }
@@ -34,23 +26,4 @@ pub(crate) fn check_email(text: &str) -> Result<(), Error> {
         return Err(invalid("email", text, "write it as `name@host`, at most 254 bytes"));
     }
     Ok(())
-}
-
-/// The tags as they are stored.
-pub(crate) fn tags_to_json(tags: &FreeformTags) -> Result<String, Error> {
-    let field = "freeformTags";
-    if tags.len() > MAX_TAGS {
-        return Err(invalid(field, &tags.len().to_string(), "use at most 10 tags"));
-    }
-    for (key, value) in tags {
-        let is_key_char = |c: char| !matches!(c, '.' | '\0') && !c.is_whitespace();
-        if key.is_empty() || key.chars().count() > MAX_TAG_KEY || !key.chars().all(is_key_char) {
-            return Err(invalid(field, key, "use keys of 1 to 100 characters without periods and spaces"));
-        }
-        if value.chars().count() > MAX_TAG_VALUE || value.contains('\0') {
-            return Err(invalid(field, value, "use values of at most 256 characters and no NUL"));
-        }
-    }
-    // A map of texts always serialises.
-    Ok(serde_json::to_string(tags).unwrap_or_default())
 }

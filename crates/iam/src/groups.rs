@@ -4,54 +4,55 @@ use wharfinger_audit::Subject;
 use wharfinger_metastore::{operations, row, statements};
 use wharfinger_types::{Permission, ResourceKind};
 
-use crate::fields::{self, FreeformTags};
+use crate::fields;
 use crate::listing::{self, Listed, Listing, Sorted};
-use crate::{Ctx, Error, Protected, Target, Tenancy, conditions, secret, users};
+use crate::tags::{self, NO_TAGS, TagChanges};
+use crate::{Ctx, Error, Protected, Target, Tenancy, conditions, rights, secret, users};
 
 pub use crate::memberships::{add_user_to_group, remove_user_from_group};
 
 statements! {
     GROUP_BY_NAME =
         "SELECT g.id, g.ocid, g.tenancy_id, t.ocid AS compartment, d.name AS domain, g.name, g.description,
-                g.is_administrators, g.freeform_tags, g.revision, g.created_at
+                g.is_administrators, g.tags, g.revision, g.created_at
          FROM tenancy t JOIN identity_domain d ON d.tenancy_id = t.id JOIN user_group g ON g.domain_id = d.id
          WHERE t.id = $1 AND d.name = $2 AND g.name = $3";
     GROUP_BY_OCID =
         "SELECT g.id, g.ocid, g.tenancy_id, t.ocid AS compartment, d.name AS domain, g.name, g.description,
-                g.is_administrators, g.freeform_tags, g.revision, g.created_at
+                g.is_administrators, g.tags, g.revision, g.created_at
          FROM user_group g JOIN identity_domain d ON d.id = g.domain_id JOIN tenancy t ON t.id = g.tenancy_id
          WHERE g.tenancy_id = $1 AND g.ocid = $2";
     GROUPS_NAMED =
         "SELECT g.id, g.ocid, g.tenancy_id, t.ocid AS compartment, d.name AS domain, g.name, g.description,
-                g.is_administrators, g.freeform_tags, g.revision, g.created_at
+                g.is_administrators, g.tags, g.revision, g.created_at
          FROM user_group g JOIN identity_domain d ON d.id = g.domain_id JOIN tenancy t ON t.id = g.tenancy_id
          WHERE g.tenancy_id = $1 AND g.name = $2 ORDER BY g.ocid";
     GROUPS_BY_NAME =
         "SELECT g.id, g.ocid, g.tenancy_id, t.ocid AS compartment, d.name AS domain, g.name, g.description,
-                g.is_administrators, g.freeform_tags, g.revision, g.created_at
+                g.is_administrators, g.tags, g.revision, g.created_at
          FROM user_group g JOIN identity_domain d ON d.id = g.domain_id JOIN tenancy t ON t.id = g.tenancy_id
          WHERE g.tenancy_id = $1 AND (g.name, g.ocid) > ($2, $3) ORDER BY g.name, g.ocid LIMIT $4";
     GROUPS_BY_NAME_DESCENDING =
         "SELECT g.id, g.ocid, g.tenancy_id, t.ocid AS compartment, d.name AS domain, g.name, g.description,
-                g.is_administrators, g.freeform_tags, g.revision, g.created_at
+                g.is_administrators, g.tags, g.revision, g.created_at
          FROM user_group g JOIN identity_domain d ON d.id = g.domain_id JOIN tenancy t ON t.id = g.tenancy_id
          WHERE g.tenancy_id = $1 AND (g.name, g.ocid) < ($2, $3) ORDER BY g.name DESC, g.ocid DESC LIMIT $4";
     GROUPS_BY_AGE =
         "SELECT g.id, g.ocid, g.tenancy_id, t.ocid AS compartment, d.name AS domain, g.name, g.description,
-                g.is_administrators, g.freeform_tags, g.revision, g.created_at
+                g.is_administrators, g.tags, g.revision, g.created_at
          FROM user_group g JOIN identity_domain d ON d.id = g.domain_id JOIN tenancy t ON t.id = g.tenancy_id
          WHERE g.tenancy_id = $1 AND (g.created_at, g.ocid) > ($2, $3) ORDER BY g.created_at, g.ocid LIMIT $4";
     GROUPS_BY_AGE_DESCENDING =
         "SELECT g.id, g.ocid, g.tenancy_id, t.ocid AS compartment, d.name AS domain, g.name, g.description,
-                g.is_administrators, g.freeform_tags, g.revision, g.created_at
+                g.is_administrators, g.tags, g.revision, g.created_at
          FROM user_group g JOIN identity_domain d ON d.id = g.domain_id JOIN tenancy t ON t.id = g.tenancy_id
          WHERE g.tenancy_id = $1 AND (g.created_at, g.ocid) < ($2, $3)
          ORDER BY g.created_at DESC, g.ocid DESC LIMIT $4";
     GROUP_INSERT =
-        "INSERT INTO user_group (ocid, tenancy_id, domain_id, name, description, is_administrators, freeform_tags,
+        "INSERT INTO user_group (ocid, tenancy_id, domain_id, name, description, is_administrators, tags,
                                  revision, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8) ON CONFLICT (domain_id, name) DO NOTHING RETURNING id";
-    GROUP_SET = "UPDATE user_group SET description = $1, freeform_tags = $2, revision = $3 WHERE id = $4";
+    GROUP_SET = "UPDATE user_group SET description = $1, tags = $2, revision = $3 WHERE id = $4";
     GROUP_DELETE = "DELETE FROM user_group WHERE id = $1";
 }
 
@@ -82,8 +83,8 @@ row! {
         pub description: String,
         /// Whether its members may do all in the tenancy.
         pub is_administrators: bool,
-        /// A JSON object of texts.
-        pub freeform_tags: String,
+        /// See [`tags::Tags::from_column`].
+        pub tags: String,
         /// Counts changes; the entity tag.
         pub revision: i64,
         /// Microseconds since the epoch.
@@ -99,7 +100,7 @@ impl Group {
 
 impl Protected for Group {
     fn target(&self) -> Target {
-        Target::tenancy(self.tenancy_id)
+        Target { tags: tags::conditions(&self.tags), ..Target::tenancy(self.tenancy_id) }
     }
 }
 
@@ -118,8 +119,8 @@ pub struct NewGroup<'a> {
     pub name: &'a str,
     /// May be empty.
     pub description: &'a str,
-    /// Freeform tags.
-    pub freeform_tags: FreeformTags,
+    /// Its tags.
+    pub tags: TagChanges,
 }
 
 impl<'a, S: AsRef<str> + ?Sized> From<&'a S> for NewGroup<'a> {
@@ -133,8 +134,8 @@ impl<'a, S: AsRef<str> + ?Sized> From<&'a S> for NewGroup<'a> {
 pub struct GroupChanges {
     /// A new description.
     pub description: Option<String>,
-    /// New tags in place of all there are.
-    pub freeform_tags: Option<FreeformTags>,
+    /// New tags.
+    pub tags: TagChanges,
 }
 
 /// The group of the given name or OCID, with the right asked for.
@@ -168,6 +169,7 @@ pub async fn create_group<'a>(
     users::check_name("group", name)?;
     users::check_name("domain", domain)?;
     fields::check_description(group.description)?;
+    let tags = group.tags.check(ctx, tenancy.id, NO_TAGS).await?;
     let row = Group {
         id: 0,
         ocid: secret::new_ocid(ResourceKind::Group)?.to_string(),
@@ -177,7 +179,7 @@ pub async fn create_group<'a>(
         name: name.to_owned(),
         description: group.description.to_owned(),
         is_administrators: false,
-        freeform_tags: fields::tags_to_json(&group.freeform_tags)?,
+        tags: NO_TAGS.to_owned(),
         revision: 1,
         created_at: ctx.now().0,
     };
@@ -187,6 +189,7 @@ pub async fn create_group<'a>(
         let domain_id: Option<i64> = tx.opt(&users::DOMAIN_BY_NAME, &[&row.tenancy_id, &row.domain])?;
         let domain_id =
             domain_id.ok_or_else(|| Error::NotFound { what: "domain", name: row.domain.clone() })?;
+        let tags = tags.put(tx, NO_TAGS)?;
         let id: Option<i64> = tx.opt(
             &GROUP_INSERT,
             &[
@@ -196,14 +199,18 @@ pub async fn create_group<'a>(
                 &row.name,
                 &row.description,
                 &row.is_administrators,
-                &row.freeform_tags,
+                &tags,
                 &row.created_at,
             ],
         )?;
         let id = id.ok_or_else(|| Error::NameTaken { what: "group", name: row.name.clone() })?;
         once.note(tx, &row.ocid)?;
-        wharfinger_audit::record(tx, row.tenancy_id, &origin, &Subject::new(&row.ocid, &row.name))?;
-        Ok(Group { id, ..row.clone() })
+        if tags != NO_TAGS {
+            rights::changed(tx, row.tenancy_id)?;
+        }
+        let subject = Subject::new(&row.ocid, &row.name).with("tags", tags.as_str());
+        wharfinger_audit::record(tx, row.tenancy_id, &origin, &subject)?;
+        Ok(Group { id, tags, ..row.clone() })
     });
     match created.await {
         Err(Error::Repeated { made }) => {
@@ -233,7 +240,7 @@ pub async fn update_group(
 ) -> Result<Group, Error> {
     let group = find(ctx, tenancy, group, Permission::GroupUpdate).await?;
     changes.description.as_deref().map_or(Ok(()), fields::check_description)?;
-    let tags = changes.freeform_tags.as_ref().map(fields::tags_to_json).transpose()?;
+    let tags = changes.tags.check(ctx, tenancy.id, &group.tags).await?;
     let (origin, conditions) = (ctx.origin(), ctx.conditions().clone());
     ctx.store()
         .write(&UPDATE_GROUP, move |tx| {
@@ -245,13 +252,14 @@ pub async fn update_group(
                 current.description.clone_from(description);
                 subject = subject.with("description", description.as_str());
             }
-            if let Some(tags) = &tags {
-                current.freeform_tags.clone_from(tags);
-                subject = subject.with("freeformTags", tags.as_str());
+            if !changes.tags.is_empty() {
+                current.tags = tags.put(tx, &current.tags)?;
+                subject = subject.with("tags", current.tags.as_str());
+                rights::changed(tx, group.tenancy_id)?;
             }
             current.revision += 1;
-            let Group { description, freeform_tags, revision, id, .. } = &current;
-            tx.run(&GROUP_SET, &[description, freeform_tags, revision, id])?;
+            let Group { description, tags, revision, id, .. } = &current;
+            tx.run(&GROUP_SET, &[description, tags, revision, id])?;
             wharfinger_audit::record(tx, group.tenancy_id, &origin, &subject)?;
             Ok(current)
         })

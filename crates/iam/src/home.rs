@@ -4,13 +4,14 @@ use wharfinger_audit::Subject;
 use wharfinger_metastore::{operations, row, statements};
 use wharfinger_types::Permission;
 
-use crate::{Ctx, Error, Principal, Target, Tenancy, tenancies};
+use crate::{Ctx, Error, Principal, Target, Tenancy, tags, tenancies};
 
 statements! {
     TENANCY_BY_OCID =
         "SELECT t.id, t.ocid, t.namespace, t.name, t.region, t.region_key, c.id AS root_id, c.ocid AS root_ocid
          FROM tenancy t JOIN compartment c ON c.tenancy_id = t.id AND c.parent_id IS NULL
          WHERE t.ocid = $1";
+    ROOT_TAGS = "SELECT tags FROM compartment WHERE id = $1";
     NAMESPACE_METADATA =
         "SELECT COALESCE(s3_compartment, ocid) AS s3_compartment, COALESCE(swift_compartment, ocid) AS swift_compartment
          FROM tenancy WHERE id = $1";
@@ -63,6 +64,12 @@ pub async fn tenancy_of_compartment(ctx: &Ctx, ocid: &str, permission: Permissio
     }
     let compartment = ctx.compartment(ocid, permission).await?;
     tenancies::by_id(ctx.iam(), compartment.tenancy_id).await
+}
+
+/// The column of a tenancy's tags, which are those of its root compartment.
+pub async fn tags(ctx: &Ctx, tenancy: &Tenancy) -> Result<String, Error> {
+    let column: Option<String> = ctx.store().opt(&ROOT_TAGS, &[&tenancy.root_id]).await?;
+    Ok(column.unwrap_or_else(|| tags::NO_TAGS.to_owned()))
 }
 
 /// The tenancy of the user who asks; for the local administrator the first.

@@ -33,6 +33,9 @@ mod rights;
 mod secret;
 pub mod security_tokens;
 mod signatures;
+pub mod tag_definitions;
+pub mod tag_namespaces;
+pub mod tags;
 pub mod tenancies;
 mod user_changes;
 pub mod users;
@@ -51,11 +54,11 @@ pub use conditions::Conditions;
 pub use ctx::{Ctx, Listener, Principal, Protected, Request, UserPrincipal};
 pub use decision::Target;
 pub use error::{Error, LoginFailure, SignatureFailure};
-pub use fields::FreeformTags;
 pub use limits::Limits;
 pub use listing::{LifecycleState, Listed, Listing, SortBy, SortOrder};
 pub use registry_tokens::{MAX_TOKEN_LIFETIME_SECS, RegistryToken, SERVICE};
 pub use secret::Secret;
+pub use tags::{DefinedTags, FreeformTags, TagChanges, Tags};
 pub use tenancies::Tenancy;
 pub use wharfinger_httpsig::Request as SignedRequest;
 
@@ -78,6 +81,9 @@ pub const STATEMENTS: &[&[&Statement]] = &[
     registry_tokens::STATEMENTS,
     rights::STATEMENTS,
     signatures::STATEMENTS,
+    tag_definitions::STATEMENTS,
+    tag_namespaces::STATEMENTS,
+    tags::STATEMENTS,
     tenancies::STATEMENTS,
     user_changes::STATEMENTS,
     users::STATEMENTS,
@@ -100,6 +106,8 @@ pub const OPERATIONS: &[&[&Operation]] = &[
     policies::OPERATIONS,
     registry_tokens::OPERATIONS,
     signatures::OPERATIONS,
+    tag_definitions::OPERATIONS,
+    tag_namespaces::OPERATIONS,
     tenancies::OPERATIONS,
     user_changes::OPERATIONS,
     users::OPERATIONS,

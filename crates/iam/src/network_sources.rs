@@ -10,26 +10,27 @@ use wharfinger_audit::Subject;
 use wharfinger_metastore::{operations, row, statements};
 use wharfinger_types::{Permission, ResourceKind};
 
-use crate::fields::{self, FreeformTags, invalid};
+use crate::fields::{self, invalid};
 use crate::listing::{self, Listed, Listing};
+use crate::tags::{self, NO_TAGS, TagChanges};
 use crate::{Ctx, Error, Protected, Target, Tenancy, conditions, rights, secret, users};
 
 statements! {
     NETWORK_SOURCE_BY_OCID =
         "SELECT s.id, s.ocid, s.tenancy_id, t.ocid AS compartment, s.name, s.description, s.public_sources,
-                s.freeform_tags, s.revision, s.created_at
+                s.tags, s.revision, s.created_at
          FROM network_source s JOIN tenancy t ON t.id = s.tenancy_id WHERE s.tenancy_id = $1 AND s.ocid = $2";
     NETWORK_SOURCES =
         "SELECT s.id, s.ocid, s.tenancy_id, t.ocid AS compartment, s.name, s.description, s.public_sources,
-                s.freeform_tags, s.revision, s.created_at
+                s.tags, s.revision, s.created_at
          FROM network_source s JOIN tenancy t ON t.id = s.tenancy_id WHERE s.tenancy_id = $1 ORDER BY s.name";
     NETWORK_SOURCE_COUNT = "SELECT COUNT(*) AS n FROM network_source WHERE tenancy_id = $1";
     NETWORK_SOURCE_INSERT =
-        "INSERT INTO network_source (ocid, tenancy_id, name, description, public_sources, freeform_tags, revision,
+        "INSERT INTO network_source (ocid, tenancy_id, name, description, public_sources, tags, revision,
                                      created_at)
          VALUES ($1, $2, $3, $4, $5, $6, 1, $7) ON CONFLICT (tenancy_id, name) DO NOTHING RETURNING id";
     NETWORK_SOURCE_SET =
-        "UPDATE network_source SET description = $1, public_sources = $2, freeform_tags = $3, revision = $4
+        "UPDATE network_source SET description = $1, public_sources = $2, tags = $3, revision = $4
          WHERE id = $5";
     NETWORK_SOURCE_DELETE = "DELETE FROM network_source WHERE id = $1";
 }
@@ -50,8 +51,8 @@ row! {
         /// What it is for.
         pub description: String,
         public_sources: String,
-        /// A JSON object of texts.
-        pub freeform_tags: String,
+        /// See [`tags::Tags::from_column`].
+        pub tags: String,
         /// Counts changes; the entity tag.
         pub revision: i64,
         /// Microseconds since the epoch.
@@ -72,7 +73,7 @@ impl NetworkSource {
 
 impl Protected for NetworkSource {
     fn target(&self) -> Target {
-        Target::tenancy(self.tenancy_id)
+        Target { tags: tags::conditions(&self.tags), ..Target::tenancy(self.tenancy_id) }
     }
 }
 
@@ -95,8 +96,8 @@ pub struct NetworkSourceText {
     pub description: Option<String>,
     /// Addresses and CIDRs.
     pub public_sources: Option<Vec<String>>,
-    /// Freeform tags.
-    pub freeform_tags: Option<FreeformTags>,
+    /// Its tags.
+    pub tags: TagChanges,
 }
 
 /// Creates a network source.
@@ -116,31 +117,32 @@ pub async fn create_network_source(
         name: name.to_owned(),
         description: String::new(),
         public_sources: "[]".to_owned(),
-        freeform_tags: "{}".to_owned(),
+        tags: NO_TAGS.to_owned(),
         revision: 1,
         created_at: ctx.now().0,
     };
     let source = changed(source, &text)?;
+    let tags = text.tags.check(ctx, tenancy.id, NO_TAGS).await?;
     let (origin, once) = (ctx.origin(), ctx.once());
     let created = ctx.store().write(&CREATE_NETWORK_SOURCE, move |tx| {
         once.check(tx)?;
-        let NetworkSource { ocid, tenancy_id, name, description, public_sources, freeform_tags, .. } =
-            &source;
+        let NetworkSource { ocid, tenancy_id, name, description, public_sources, .. } = &source;
         if tx.one::<i64>(&NETWORK_SOURCE_COUNT, &[tenancy_id])? >= MAX_PER_TENANCY {
             return Err(Error::LimitExceeded(format!(
                 "a tenancy has {MAX_PER_TENANCY} network sources at most: delete one first"
             )));
         }
+        let tags = tags.put(tx, NO_TAGS)?;
         let id: Option<i64> = tx.opt(
             &NETWORK_SOURCE_INSERT,
-            &[ocid, tenancy_id, name, description, public_sources, freeform_tags, &source.created_at],
+            &[ocid, tenancy_id, name, description, public_sources, &tags, &source.created_at],
         )?;
         let id = id.ok_or_else(|| Error::NameTaken { what: "network source", name: name.clone() })?;
         once.note(tx, ocid)?;
         rights::changed(tx, *tenancy_id)?;
         let subject = Subject::new(ocid, name).with("publicSourceList", source.public_sources());
-        wharfinger_audit::record(tx, *tenancy_id, &origin, &subject)?;
-        Ok(NetworkSource { id, ..source.clone() })
+        wharfinger_audit::record(tx, *tenancy_id, &origin, &subject.with("tags", tags.as_str()))?;
+        Ok(NetworkSource { id, tags, ..source.clone() })
     });
     match created.await {
         Err(Error::Repeated { made }) => {
@@ -173,6 +175,7 @@ pub async fn update_network_source(
     text: NetworkSourceText,
 ) -> Result<NetworkSource, Error> {
     let source = find(ctx, tenancy, ocid, Permission::NetworkSourceUpdate).await?;
+    let tags = text.tags.check(ctx, tenancy.id, &source.tags).await?;
     let (origin, conditions) = (ctx.origin(), ctx.conditions().clone());
     ctx.store()
         .write(&UPDATE_NETWORK_SOURCE, move |tx| {
@@ -180,13 +183,19 @@ pub async fn update_network_source(
             let current: NetworkSource = current.ok_or_else(|| source.gone())?;
             conditions.check_revision(current.revision)?;
             let revision = current.revision + 1;
-            let current = changed(NetworkSource { revision, ..current }, &text)?;
-            let NetworkSource { id, description, public_sources, freeform_tags, .. } = &current;
-            tx.run(&NETWORK_SOURCE_SET, &[description, public_sources, freeform_tags, &revision, id])?;
+            let mut current = changed(NetworkSource { revision, ..current }, &text)?;
+            current.tags = tags.put(tx, &current.tags)?;
+            let NetworkSource { id, description, public_sources, tags, .. } = &current;
+            tx.run(&NETWORK_SOURCE_SET, &[description, public_sources, tags, &revision, id])?;
             rights::changed(tx, current.tenancy_id)?;
             let subject = Subject::new(&current.ocid, &current.name);
             let subject = subject.with("publicSourceList", current.public_sources());
-            wharfinger_audit::record(tx, current.tenancy_id, &origin, &subject)?;
+            wharfinger_audit::record(
+                tx,
+                current.tenancy_id,
+                &origin,
+                &subject.with("tags", current.tags.as_str()),
+            )?;
             Ok(current)
         })
         .await
@@ -236,9 +245,6 @@ fn changed(mut source: NetworkSource, text: &NetworkSourceText) -> Result<Networ
             return Err(invalid(field, wrong, "use addresses and CIDRs such as `192.0.2.0/24`"));
         }
         source.public_sources = serde_json::to_string(networks).unwrap_or_default();
-    }
-    if let Some(tags) = &text.freeform_tags {
-        source.freeform_tags = fields::tags_to_json(tags)?;
     }
     Ok(source)
 }

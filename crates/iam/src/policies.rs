@@ -1,7 +1,7 @@
 //! Policies: named lists of statements, each attached to a compartment.
 
 use wharfinger_audit::Subject;
-use wharfinger_metastore::{operations, row, statements};
+use wharfinger_metastore::{Args, operations, row, statements};
 use wharfinger_policy::{
     Effect, MAX_STATEMENT, Policy as Statements, Statement, check_policy, parse_statement,
 };
@@ -9,24 +9,26 @@ use wharfinger_types::{Ocid, Permission, ResourceKind};
 
 use crate::compartments::{self, Compartment};
 use crate::listing;
+use crate::tags::{self, NO_TAGS, TagChanges};
 use crate::{Ctx, Error, Listed, Listing, Protected, Target, Tenancy, conditions, fields, rights, secret};
 
 statements! {
     POLICY_BY_OCID =
         "SELECT p.id, p.ocid, p.tenancy_id, c.ocid AS compartment, p.name, p.description, p.statements, p.version_date,
-                p.is_default, p.created_at, p.revision
+                p.is_default, p.tags, p.created_at, p.revision
          FROM policy p JOIN compartment c ON c.id = p.compartment_id WHERE p.ocid = $1";
     POLICIES_BY_COMPARTMENT =
         "SELECT p.id, p.ocid, p.tenancy_id, c.ocid AS compartment, p.name, p.description, p.statements, p.version_date,
-                p.is_default, p.created_at, p.revision
+                p.is_default, p.tags, p.created_at, p.revision
          FROM policy p JOIN compartment c ON c.id = p.compartment_id WHERE p.compartment_id = $1 ORDER BY p.name";
     POLICY_COUNT = "SELECT COUNT(*) AS n FROM policy WHERE tenancy_id = $1";
     POLICY_INSERT =
-        "INSERT INTO policy (ocid, tenancy_id, compartment_id, name, description, statements, version_date, is_default, created_at, revision)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0) ON CONFLICT (tenancy_id, name) DO NOTHING RETURNING id";
+        "INSERT INTO policy (ocid, tenancy_id, compartment_id, name, description, statements, version_date, is_default, tags,
+                             created_at, revision)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0) ON CONFLICT (tenancy_id, name) DO NOTHING RETURNING id";
     POLICY_UPDATE =
-        "UPDATE policy SET description = $1, statements = $2, version_date = $3, revision = revision + 1
-         WHERE id = $4 AND revision = $5";
+        "UPDATE policy SET description = $1, statements = $2, version_date = $3, tags = $4, revision = revision + 1
+         WHERE id = $5 AND revision = $6";
     POLICY_DELETE = "DELETE FROM policy WHERE id = $1 AND revision = $2";
 }
 
@@ -50,6 +52,8 @@ row! {
         pub version_date: Option<String>,
         /// Whether it is the system's own and can't be changed.
         pub is_default: bool,
+        /// See [`tags::Tags::from_column`].
+        pub tags: String,
         /// Microseconds since the epoch.
         pub created_at: i64,
         /// Counts its changes.
@@ -69,6 +73,7 @@ impl Protected for Policy {
         Target {
             compartment: self.compartment.parse().ok(),
             policy_types: types(&self.statements()),
+            tags: tags::conditions(&self.tags),
             ..Target::tenancy(self.tenancy_id)
         }
     }
@@ -94,6 +99,8 @@ pub struct PolicyText {
     pub statements: Option<Vec<String>>,
     /// The date whose meaning of the verbs it is to have.
     pub version_date: Option<String>,
+    /// Its tags.
+    pub tags: TagChanges,
 }
 
 /// Creates a policy. Statements with a mistake are refused, all mistakes at once.
@@ -119,10 +126,12 @@ pub async fn create_policy(
         statements: serde_json::to_string(&statements).unwrap_or_default(),
         version_date: text.version_date.filter(|date| !date.is_empty()),
         is_default: false,
+        tags: NO_TAGS.to_owned(),
         created_at: ctx.now().0,
         revision: 0,
     };
     check_text(&policy)?;
+    let tags = text.tags.check(ctx, policy.tenancy_id, NO_TAGS).await?;
     let (origin, once) = (ctx.origin(), ctx.once());
     let created = ctx
         .store()
@@ -132,12 +141,14 @@ pub async fn create_policy(
             if tx.one::<i64>(&POLICY_COUNT, &[&policy.tenancy_id])? >= MAX_PER_TENANCY {
                 return Err(Error::Conflict(format!("a tenancy has {MAX_PER_TENANCY} policies at most")));
             }
+            let policy = Policy { tags: tags.put(tx, NO_TAGS)?, ..policy.clone() };
             let id = insert(tx, &policy, compartment.id)?;
             once.note(tx, &policy.ocid)?;
             rights::changed(tx, policy.tenancy_id)?;
             let subject = Subject::new(&policy.ocid, &policy.name).with("statements", policy.statements());
+            let subject = subject.with("tags", policy.tags.as_str());
             wharfinger_audit::record(tx, policy.tenancy_id, &origin, &subject)?;
-            Ok(Policy { id, ..policy.clone() })
+            Ok(Policy { id, ..policy })
         })
         .await;
     match created {
@@ -163,6 +174,7 @@ pub(crate) fn insert(
         &policy.statements,
         &policy.version_date,
         &policy.is_default,
+        &policy.tags,
         &policy.created_at,
     ];
     let id = tx.opt(&POLICY_INSERT, args)?;
@@ -181,6 +193,7 @@ pub(crate) fn tenant_admin_policy(ocid: String, tenancy_id: i64, root: String, c
         statements: serde_json::to_string(&[wharfinger_policy::TENANT_ADMIN_STATEMENT]).unwrap_or_default(),
         version_date: None,
         is_default: true,
+        tags: NO_TAGS.to_owned(),
         created_at,
         revision: 0,
     }
@@ -238,17 +251,21 @@ pub async fn update_policy(ctx: &Ctx, ocid: &str, text: PolicyText) -> Result<Po
         None => policy.version_date,
     };
     check_text(&policy)?;
+    let tags = text.tags.check(ctx, policy.tenancy_id, &policy.tags).await?;
     let origin = ctx.origin();
     ctx.store()
         .write(&UPDATE_POLICY, move |tx| {
-            let Policy { description, statements, version_date, id, revision, .. } = &policy;
-            if tx.run(&POLICY_UPDATE, &[description, statements, version_date, id, &(revision - 1)])? == 0 {
+            let policy = Policy { tags: tags.put(tx, &policy.tags)?, ..policy.clone() };
+            let Policy { description, statements, version_date, tags, id, revision, .. } = &policy;
+            let args: Args<'_> = &[description, statements, version_date, tags, id, &(revision - 1)];
+            if tx.run(&POLICY_UPDATE, args)? == 0 {
                 return Err(Error::NoEtagMatch);
             }
             rights::changed(tx, policy.tenancy_id)?;
             let subject = Subject::new(&policy.ocid, &policy.name).with("statements", policy.statements());
+            let subject = subject.with("tags", policy.tags.as_str());
             wharfinger_audit::record(tx, policy.tenancy_id, &origin, &subject)?;
-            Ok(policy.clone())
+            Ok(policy)
         })
         .await
 }

@@ -1,6 +1,6 @@
 //! What the policies of a tenancy give, compiled once for each version of them.
 //!
-//! Every change of a policy, a compartment, a network source or a switch that decisions rest on counts the tenancy's rights
+//! Every change of a policy, a compartment, a network source, a group's tags or a switch that decisions rest on counts the tenancy's rights
 //! version up in its own transaction. A request reads the version together with its credential, so it is
 //! decided by what was committed before it came in, on every replica.
 
@@ -13,7 +13,7 @@ use wharfinger_metastore::{Tx, row, statements};
 use wharfinger_policy::{Compartment, CompartmentTree, DenyStatements, Options, Policy, PolicySet, compile};
 use wharfinger_types::Ocid;
 
-use crate::{Error, Iam, network_sources};
+use crate::{Error, Iam, network_sources, tags};
 
 statements! {
     /// The tenancy's part of what decisions rest on.
@@ -23,7 +23,7 @@ statements! {
          WHERE t.id = $1";
     RIGHTS_BUMP = "UPDATE tenancy SET rights_version = rights_version + 1 WHERE id = $1";
     RIGHTS_COMPARTMENTS =
-        "SELECT c.id, c.ocid, p.ocid AS parent, c.name
+        "SELECT c.id, c.ocid, p.ocid AS parent, c.name, c.tags
          FROM compartment c LEFT JOIN compartment p ON p.id = c.parent_id
          WHERE c.tenancy_id = $1 AND c.deleted_at IS NULL";
     RIGHTS_POLICIES =
@@ -31,6 +31,7 @@ statements! {
          FROM policy p JOIN compartment c ON c.id = p.compartment_id
          WHERE p.tenancy_id = $1";
     RIGHTS_POLICY_FOLLOWS = "UPDATE policy SET statements = $1, revision = revision + 1 WHERE ocid = $2";
+    RIGHTS_GROUP_TAGS = "SELECT ocid, tags FROM user_group WHERE tenancy_id = $1 AND tags <> '{}'";
     RIGHTS_NETWORK_SOURCES = "SELECT name, public_sources FROM network_source WHERE tenancy_id = $1";
 }
 
@@ -39,11 +40,15 @@ row! {
 }
 
 row! {
-    struct CompartmentRow { id: i64, ocid: String, parent: Option<String>, name: String }
+    struct CompartmentRow { id: i64, ocid: String, parent: Option<String>, name: String, tags: String }
 }
 
 row! {
     struct PolicyRow { ocid: String, name: String, compartment: String, statements: String }
+}
+
+row! {
+    struct GroupTagsRow { ocid: String, tags: String }
 }
 
 row! {
@@ -61,6 +66,10 @@ pub(crate) struct Rights {
     pub(crate) options: Options,
     /// Internal ids of the live compartments, with their OCIDs.
     pub(crate) compartments: Vec<(i64, Ocid)>,
+    /// Variables that hold the tags of groups, for members, with their values.
+    pub(crate) group_tags: HashMap<Ocid, Vec<(String, String)>>,
+    /// The same of the root compartment, for everybody: users are in it.
+    pub(crate) root_tags: Vec<(String, String)>,
     /// Names of the network sources, with their addresses.
     network_sources: Vec<(String, Vec<IpNet>)>,
 }
@@ -87,7 +96,8 @@ pub(crate) fn changed(tx: &mut Tx, tenancy_id: i64) -> Result<(), Error> {
 fn nodes(rows: Vec<CompartmentRow>) -> Result<Vec<Compartment>, Error> {
     let node = |row: CompartmentRow| {
         let parent = row.parent.map(|parent| parent.parse()).transpose()?;
-        Ok(Compartment { id: row.ocid.parse()?, name: row.name, parent, tags: Vec::new() })
+        let tags = tags::conditions(&row.tags);
+        Ok(Compartment { id: row.ocid.parse()?, name: row.name, parent, tags })
     };
     rows.into_iter().map(node).collect()
 }
@@ -163,6 +173,9 @@ impl Iam {
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
         let nodes = nodes(rows)?;
         let compartments = ids.into_iter().zip(nodes.iter().map(|node| node.id.clone())).collect();
+        let root = nodes.iter().find(|node| node.parent.is_none());
+        let root_tags = root.map(|root| prefixed("request.principal.compartment.tag.", root.tags.clone()));
+        let root_tags = root_tags.unwrap_or_default();
         let policies = policies(self.store().all(&RIGHTS_POLICIES, &[&tenancy_id]).await?)?;
         let deny = if head.has_deny_statements { DenyStatements::Enforced } else { DenyStatements::Ignored };
         let options = Options { deny, administrators: Some(head.administrators.parse()?) };
@@ -180,7 +193,28 @@ impl Iam {
         let rows: Vec<NetworkSourceRow> = self.store().all(&RIGHTS_NETWORK_SOURCES, &[&tenancy_id]).await?;
         let network_sources =
             rows.into_iter().map(|row| (row.name, network_sources::networks(&row.public_sources))).collect();
+        let rows: Vec<GroupTagsRow> = self.store().all(&RIGHTS_GROUP_TAGS, &[&tenancy_id]).await?;
+        let mut group_tags = HashMap::new();
+        for row in rows {
+            let tags = prefixed("request.principal.group.tag.", tags::conditions(&row.tags));
+            group_tags.insert(row.ocid.parse()?, tags);
+        }
         let (version, region_key) = (head.rights_version, head.region_key.clone());
-        Ok(Rights { version, root, region_key, set, options, compartments, network_sources })
+        Ok(Rights {
+            version,
+            root,
+            region_key,
+            set,
+            options,
+            compartments,
+            group_tags,
+            root_tags,
+            network_sources,
+        })
     }
+}
+
+/// The variables that hold the tags.
+fn prefixed(prefix: &str, tags: Vec<(String, String)>) -> Vec<(String, String)> {
+    tags.into_iter().map(|(tag, value)| (format!("{prefix}{tag}"), value)).collect()
 }

@@ -41,8 +41,8 @@ statements! {
         "INSERT INTO tenancy (ocid, namespace, name, region, region_key, create_on_first_push, created_at, has_deny_statements, rights_version)
          VALUES ($1, $2, $3, $4, $5, $6, $7, FALSE, 0) ON CONFLICT DO NOTHING RETURNING id";
     ROOT_INSERT =
-        "INSERT INTO compartment (ocid, tenancy_id, name, description, created_at, revision)
-         VALUES ($1, $2, $3, 'The root of the tenancy', $4, 0) RETURNING id";
+        "INSERT INTO compartment (ocid, tenancy_id, name, description, tags, created_at, revision)
+         VALUES ($1, $2, $3, 'The root of the tenancy', '{}', $4, 0) RETURNING id";
 }
 
 row! {

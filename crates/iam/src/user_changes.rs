@@ -1,17 +1,18 @@
 //! What can be changed of a user: its description, its state, what it may use.
 
 use wharfinger_audit::Subject;
-use wharfinger_metastore::{Operation, operations, statements};
+use wharfinger_metastore::{Operation, Tx, operations, statements};
 use wharfinger_types::Permission;
 
 use crate::capabilities::Capabilities;
-use crate::fields::{self, FreeformTags};
+use crate::fields;
+use crate::tags::TagChanges;
 use crate::users::{USER_BY_OCID, User, find};
 use crate::{Ctx, Error, Protected, Tenancy};
 
 statements! {
     USER_SET =
-        "UPDATE user_account SET description = $1, email = $2, is_active = $3, capabilities = $4, freeform_tags = $5,
+        "UPDATE user_account SET description = $1, email = $2, is_active = $3, capabilities = $4, tags = $5,
                                  revision = $6
          WHERE id = $7";
 }
@@ -29,8 +30,8 @@ pub struct UserChanges {
     pub description: Option<String>,
     /// A new address.
     pub email: Option<String>,
-    /// New tags in place of all there are.
-    pub freeform_tags: Option<FreeformTags>,
+    /// New tags.
+    pub tags: TagChanges,
 }
 
 /// Changes what describes a user.
@@ -43,8 +44,8 @@ pub async fn update_user(
     let user = find(ctx, tenancy, user, Permission::UserUpdate).await?;
     changes.description.as_deref().map_or(Ok(()), fields::check_description)?;
     changes.email.as_deref().map_or(Ok(()), fields::check_email)?;
-    let tags = changes.freeform_tags.as_ref().map(fields::tags_to_json).transpose()?;
-    let change = move |user: &mut User, mut subject: Subject| {
+    let tags = changes.tags.check(ctx, tenancy.id, &user.tags).await?;
+    let change = move |tx: &mut Tx, user: &mut User, mut subject: Subject| {
         if let Some(description) = &changes.description {
             user.description.clone_from(description);
             subject = subject.with("description", description.as_str());
@@ -53,11 +54,11 @@ pub async fn update_user(
             user.email = Some(email.clone());
             subject = subject.with("email", email.as_str());
         }
-        if let Some(tags) = &tags {
-            user.freeform_tags.clone_from(tags);
-            subject = subject.with("freeformTags", tags.as_str());
+        if !changes.tags.is_empty() {
+            user.tags = tags.put(tx, &user.tags)?;
+            subject = subject.with("tags", user.tags.as_str());
         }
-        subject
+        Ok(subject)
     };
     change_user(ctx, &UPDATE_USER, user, change).await
 }
@@ -73,9 +74,9 @@ pub async fn update_user_state(
     if is_active {
         ctx.require(Permission::UserUnblock, &user.target())?;
     }
-    let change = move |user: &mut User, subject: Subject| {
+    let change = move |_: &mut Tx, user: &mut User, subject: Subject| {
         user.is_active = is_active;
-        subject.with("isActive", is_active)
+        Ok(subject.with("isActive", is_active))
     };
     change_user(ctx, &UPDATE_USER_STATE, user, change).await
 }
@@ -88,9 +89,9 @@ pub async fn update_user_capabilities(
     change: impl Fn(Capabilities) -> Capabilities + Send + 'static,
 ) -> Result<User, Error> {
     let user = find(ctx, tenancy, user, Permission::UserUpdate).await?;
-    let change = move |user: &mut User, subject: Subject| {
+    let change = move |_: &mut Tx, user: &mut User, subject: Subject| {
         user.capabilities = change(user.capabilities()).0;
-        subject.with("capabilities", user.capabilities)
+        Ok(subject.with("capabilities", user.capabilities))
     };
     change_user(ctx, &UPDATE_USER_CAPABILITIES, user, change).await
 }
@@ -99,7 +100,7 @@ async fn change_user(
     ctx: &Ctx,
     operation: &'static Operation,
     user: User,
-    change: impl Fn(&mut User, Subject) -> Subject + Send + 'static,
+    change: impl Fn(&mut Tx, &mut User, Subject) -> Result<Subject, Error> + Send + 'static,
 ) -> Result<User, Error> {
     let (origin, conditions) = (ctx.origin(), ctx.conditions().clone());
     ctx.store()
@@ -107,7 +108,7 @@ async fn change_user(
             let current: Option<User> = tx.opt(&USER_BY_OCID, &[&user.tenancy_id, &user.ocid])?;
             let mut current = current.ok_or_else(|| user.gone())?;
             conditions.check_revision(current.revision)?;
-            let subject = change(&mut current, Subject::new(&user.ocid, &user.name));
+            let subject = change(tx, &mut current, Subject::new(&user.ocid, &user.name))?;
             current.revision += 1;
             tx.run(
                 &USER_SET,
@@ -116,7 +117,7 @@ async fn change_user(
                     &current.email,
                     &current.is_active,
                     &current.capabilities,
-                    &current.freeform_tags,
+                    &current.tags,
                     &current.revision,
                     &current.id,
                 ],

@@ -5,8 +5,9 @@ use wharfinger_metastore::{operations, row, statements};
 use wharfinger_types::{Permission, ResourceKind};
 
 use crate::capabilities::Capabilities;
-use crate::fields::{self, FreeformTags};
+use crate::fields;
 use crate::listing::{self, LifecycleState, Listed, Listing, Sorted};
+use crate::tags::{self, NO_TAGS, TagChanges};
 use crate::{
     Ctx, Error, Principal, Protected, Target, Tenancy, api_keys, auth_tokens, conditions, memberships, secret,
 };
@@ -23,44 +24,44 @@ pub(crate) const ADMINISTRATOR: &str = "admin";
 statements! {
     USER_BY_NAME =
         "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
-                u.is_active, u.capabilities, u.freeform_tags, u.revision, u.created_at
+                u.is_active, u.capabilities, u.tags, u.revision, u.created_at
          FROM tenancy t JOIN identity_domain d ON d.tenancy_id = t.id JOIN user_account u ON u.domain_id = d.id
          WHERE t.id = $1 AND d.name = $2 AND u.name = $3";
     USER_BY_OCID =
         "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
-                u.is_active, u.capabilities, u.freeform_tags, u.revision, u.created_at
+                u.is_active, u.capabilities, u.tags, u.revision, u.created_at
          FROM user_account u JOIN identity_domain d ON d.id = u.domain_id JOIN tenancy t ON t.id = u.tenancy_id
          WHERE u.tenancy_id = $1 AND u.ocid = $2";
     USERS_NAMED =
         "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
-                u.is_active, u.capabilities, u.freeform_tags, u.revision, u.created_at
+                u.is_active, u.capabilities, u.tags, u.revision, u.created_at
          FROM user_account u JOIN identity_domain d ON d.id = u.domain_id JOIN tenancy t ON t.id = u.tenancy_id
          WHERE u.tenancy_id = $1 AND u.name = $2 ORDER BY u.ocid";
     USERS_BY_NAME =
         "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
-                u.is_active, u.capabilities, u.freeform_tags, u.revision, u.created_at
+                u.is_active, u.capabilities, u.tags, u.revision, u.created_at
          FROM user_account u JOIN identity_domain d ON d.id = u.domain_id JOIN tenancy t ON t.id = u.tenancy_id
          WHERE u.tenancy_id = $1 AND (u.name, u.ocid) > ($2, $3) ORDER BY u.name, u.ocid LIMIT $4";
     USERS_BY_NAME_DESCENDING =
         "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
-                u.is_active, u.capabilities, u.freeform_tags, u.revision, u.created_at
+                u.is_active, u.capabilities, u.tags, u.revision, u.created_at
          FROM user_account u JOIN identity_domain d ON d.id = u.domain_id JOIN tenancy t ON t.id = u.tenancy_id
          WHERE u.tenancy_id = $1 AND (u.name, u.ocid) < ($2, $3) ORDER BY u.name DESC, u.ocid DESC LIMIT $4";
     USERS_BY_AGE =
         "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
-                u.is_active, u.capabilities, u.freeform_tags, u.revision, u.created_at
+                u.is_active, u.capabilities, u.tags, u.revision, u.created_at
          FROM user_account u JOIN identity_domain d ON d.id = u.domain_id JOIN tenancy t ON t.id = u.tenancy_id
          WHERE u.tenancy_id = $1 AND (u.created_at, u.ocid) > ($2, $3) ORDER BY u.created_at, u.ocid LIMIT $4";
     USERS_BY_AGE_DESCENDING =
         "SELECT u.id, u.ocid, u.tenancy_id, t.ocid AS compartment, d.name AS domain, u.name, u.description, u.email,
-                u.is_active, u.capabilities, u.freeform_tags, u.revision, u.created_at
+                u.is_active, u.capabilities, u.tags, u.revision, u.created_at
          FROM user_account u JOIN identity_domain d ON d.id = u.domain_id JOIN tenancy t ON t.id = u.tenancy_id
          WHERE u.tenancy_id = $1 AND (u.created_at, u.ocid) < ($2, $3)
          ORDER BY u.created_at DESC, u.ocid DESC LIMIT $4";
     DOMAIN_BY_NAME = "SELECT id FROM identity_domain WHERE tenancy_id = $1 AND name = $2";
     USER_INSERT =
         "INSERT INTO user_account (ocid, tenancy_id, domain_id, name, description, email, is_active, capabilities,
-                                   freeform_tags, revision, created_at)
+                                   tags, revision, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, TRUE, $7, $8, 1, $9)
          ON CONFLICT (domain_id, name) DO NOTHING RETURNING id";
     USER_DELETE = "DELETE FROM user_account WHERE id = $1";
@@ -96,8 +97,8 @@ row! {
         /// Whether the user may log in.
         pub is_active: bool,
         pub(crate) capabilities: i64,
-        /// A JSON object of texts.
-        pub freeform_tags: String,
+        /// See [`tags::Tags::from_column`].
+        pub tags: String,
         /// Counts changes; the entity tag.
         pub revision: i64,
         /// Microseconds since the epoch.
@@ -123,7 +124,7 @@ impl User {
 
 impl Protected for User {
     fn target(&self) -> Target {
-        Target::tenancy(self.tenancy_id)
+        Target { tags: tags::conditions(&self.tags), ..Target::tenancy(self.tenancy_id) }
     }
 }
 
@@ -143,8 +144,8 @@ pub struct NewUser<'a> {
     pub description: &'a str,
     /// Where mail would go.
     pub email: Option<&'a str>,
-    /// Freeform tags.
-    pub freeform_tags: FreeformTags,
+    /// Its tags.
+    pub tags: TagChanges,
 }
 
 impl<'a, S: AsRef<str> + ?Sized> From<&'a S> for NewUser<'a> {
@@ -225,6 +226,7 @@ pub async fn create_user<'a>(
     check_name("domain", domain)?;
     fields::check_description(user.description)?;
     user.email.map_or(Ok(()), fields::check_email)?;
+    let tags = user.tags.check(ctx, tenancy.id, NO_TAGS).await?;
     let row = User {
         id: 0,
         ocid: secret::new_ocid(ResourceKind::User)?.to_string(),
@@ -236,7 +238,7 @@ pub async fn create_user<'a>(
         email: user.email.map(str::to_owned),
         is_active: true,
         capabilities: Capabilities::ALL.0,
-        freeform_tags: fields::tags_to_json(&user.freeform_tags)?,
+        tags: NO_TAGS.to_owned(),
         revision: 1,
         created_at: ctx.now().0,
     };
@@ -246,6 +248,7 @@ pub async fn create_user<'a>(
         let domain_id: Option<i64> = tx.opt(&DOMAIN_BY_NAME, &[&row.tenancy_id, &row.domain])?;
         let domain_id =
             domain_id.ok_or_else(|| Error::NotFound { what: "domain", name: row.domain.clone() })?;
+        let tags = tags.put(tx, NO_TAGS)?;
         let id: Option<i64> = tx.opt(
             &USER_INSERT,
             &[
@@ -256,14 +259,15 @@ pub async fn create_user<'a>(
                 &row.description,
                 &row.email,
                 &row.capabilities,
-                &row.freeform_tags,
+                &tags,
                 &row.created_at,
             ],
         )?;
         let id = id.ok_or_else(|| Error::NameTaken { what: "user", name: row.name.clone() })?;
         once.note(tx, &row.ocid)?;
-        wharfinger_audit::record(tx, row.tenancy_id, &origin, &Subject::new(&row.ocid, &row.name))?;
-        Ok(User { id, ..row.clone() })
+        let subject = Subject::new(&row.ocid, &row.name).with("tags", tags.as_str());
+        wharfinger_audit::record(tx, row.tenancy_id, &origin, &subject)?;
+        Ok(User { id, tags, ..row.clone() })
     });
     match created.await {
         Err(Error::Repeated { made }) => {

@@ -4,7 +4,6 @@
 use wharfinger_metastore::{Tx, row, statements};
 use wharfinger_types::{Permission, ResourceKind, Timestamp};
 
-use crate::compartments::Compartment;
 use crate::{Ctx, Error, Protected, Target, secret};
 
 statements! {
@@ -45,6 +44,7 @@ row! {
 pub enum Kind {
     DeleteCompartment,
     MoveCompartment,
+    DeleteTagDefinition,
 }
 
 impl Kind {
@@ -53,22 +53,35 @@ impl Kind {
         match self {
             Kind::DeleteCompartment => "DELETE_COMPARTMENT",
             Kind::MoveCompartment => "MOVE_COMPARTMENT",
+            // Of a namespace too.
+            Kind::DeleteTagDefinition => "DELETE_TAG_DEFINITION",
         }
     }
 }
 
 impl WorkRequest {
-    /// Of what was done to a compartment, with success.
-    pub(crate) fn of(kind: Kind, compartment: &Compartment, now: Timestamp) -> Result<WorkRequest, Error> {
+    /// Of what was done to a resource in a compartment, with success; both are OCIDs.
+    pub(crate) fn of(
+        kind: Kind,
+        resource: &str,
+        compartment: &str,
+        tenancy_id: i64,
+        now: Timestamp,
+    ) -> Result<WorkRequest, Error> {
         Ok(WorkRequest {
             ocid: secret::new_ocid(ResourceKind::WorkRequest)?.to_string(),
-            tenancy_id: compartment.tenancy_id,
+            tenancy_id,
             operation: kind.as_str().to_owned(),
-            compartment: compartment.parent.clone().unwrap_or_else(|| compartment.ocid.clone()),
-            resource: compartment.ocid.clone(),
+            compartment: compartment.to_owned(),
+            resource: resource.to_owned(),
             failure: None,
             created_at: now.0,
         })
+    }
+
+    /// The kind of the resource, as its OCID says.
+    pub fn resource_kind(&self) -> &str {
+        self.resource.split('.').nth(1).unwrap_or_default()
     }
 }
 
@@ -88,7 +101,20 @@ pub(crate) fn insert(tx: &mut Tx, request: &WorkRequest) -> Result<(), Error> {
 
 /// A work request, for one who may see compartments where the resource was.
 pub async fn get_work_request(ctx: &Ctx, ocid: &str) -> Result<WorkRequest, Error> {
-    let permission = Permission::CompartmentInspect;
+    find(ctx, ocid, Permission::CompartmentInspect).await
+}
+
+/// The work request of a tag's or a tag namespace's deletion, for one who may see tags where it was.
+pub async fn get_tagging_work_request(ctx: &Ctx, ocid: &str) -> Result<WorkRequest, Error> {
+    let permission = Permission::TagNamespaceInspect;
+    let request = find(ctx, ocid, permission).await?;
+    if request.resource_kind() == ResourceKind::Compartment.as_str() {
+        return Err(Error::NotFound { what: "work request", name: request.ocid });
+    }
+    Ok(request)
+}
+
+async fn find(ctx: &Ctx, ocid: &str, permission: Permission) -> Result<WorkRequest, Error> {
     let ocid: wharfinger_types::Ocid = ocid.parse().map_err(|_| ctx.refuse(permission))?;
     let (absent, what) = (Target::tenancy(0), ("work request", ocid.as_str()));
     ctx.lookup_or(&WORK_REQUEST_BY_OCID, &[&ocid.as_str()], permission, &absent, what).await

@@ -3,14 +3,24 @@
 //! Only for tests; the program is built without it. It panics when the engine cannot be asked.
 #![allow(clippy::expect_used, reason = "tests")]
 
+use std::path::Path;
+
 use rusqlite::Connection;
 
 use crate::store::Readers;
-use crate::{Error, Statement, Store, operations, sqlite};
+use crate::{CommitStep, Error, Statement, Store, operations, sqlite};
 
 operations! {
     /// Runs a test's own SQL.
     EXECUTE = execute { Durable, Guarded, unaudited "only tests run it" };
+}
+
+/// Opens a SQLite store whose writer tells `watch` of every commit.
+///
+/// # Errors
+/// As [`Store::open`].
+pub async fn watched(path: &Path, watch: impl Fn(CommitStep) + Send + 'static) -> Result<Store, Error> {
+    Store::open_sqlite(path, watch).await
 }
 
 /// Runs SQL that has no parameters, such as that of a test's own tables, in one transaction of the

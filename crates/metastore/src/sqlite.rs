@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::types::{Null, ValueRef};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
+use serde_json::Value;
 
 use crate::operation::Promise;
 use crate::queue::{Job, Queue};
 use crate::statement::{Args, Columns, FromRow, Row, Statement};
+use crate::transfer::{self, Cell, Columns as TableColumns, Next};
 use crate::tx::{Engine, Tx};
 use crate::{Cause, Error};
 
@@ -46,7 +49,7 @@ fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
     }
 }
 
-fn open_reader(path: &Path) -> Result<Connection, Error> {
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(unavailable)?;
     prepare_connection(&connection, 8 * 1024).map_err(unavailable)?;
@@ -65,11 +68,20 @@ fn prepare_connection(connection: &Connection, cache_kib: i64) -> rusqlite::Resu
     connection.pragma_update(None, "temp_store", "MEMORY")
 }
 
+/// Where a commit is. A test watches this to know what a power cut may leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitStep {
+    /// COMMIT is about to run: from here on the transaction may be found after a crash.
+    Begun,
+    /// COMMIT has returned, and the callers are about to be told; what it promises.
+    Done(Promise),
+}
+
 /// The writer thread: everything queued is one transaction, one savepoint a body.
-pub(crate) fn write(connection: &Connection, queue: &Queue) {
+pub(crate) fn write(connection: &Connection, queue: &Queue, watch: impl Fn(CommitStep)) {
     let mut synced = Promise::Durable;
     queue.serve(BATCH, |mut jobs| {
-        let outcome = commit_batch(connection, &mut synced, &mut jobs).map_err(|failure| {
+        let outcome = commit_batch(connection, &mut synced, &mut jobs, &watch).map_err(|failure| {
             tracing::error!(error = ?failure.cause, bodies = jobs.len(), "metadata transaction failed");
             roll_back(connection);
             failure.answer
@@ -96,6 +108,7 @@ fn commit_batch(
     connection: &Connection,
     synced: &mut Promise,
     jobs: &mut [Box<dyn Job>],
+    watch: &impl Fn(CommitStep),
 ) -> Result<(), BatchFailure> {
     // Left open only by a panic outside a body.
     roll_back(connection);
@@ -118,6 +131,7 @@ fn commit_batch(
     for job in jobs {
         run_body(connection, job.as_mut())?;
     }
+    watch(CommitStep::Begun);
     command(connection, "COMMIT").map_err(|error| {
         let is_io = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
         let mut failure = BatchFailure::from(error);
@@ -126,7 +140,9 @@ fn commit_batch(
             failure.answer = Error::OutcomeUnknown;
         }
         failure
-    })
+    })?;
+    watch(CommitStep::Done(promise));
+    Ok(())
 }
 
 fn run_body(connection: &Connection, job: &mut dyn Job) -> rusqlite::Result<()> {
@@ -216,6 +232,74 @@ pub(crate) fn query<T: FromRow>(
 
 pub(crate) fn script(connection: &Connection, sql: &str) -> Result<(), Error> {
     connection.execute_batch(sql).map_err(|error| classify("script", error))
+}
+
+/// The first column of each row of a query, as text.
+pub(crate) fn texts(connection: &Connection, sql: &str) -> Result<Vec<String>, Error> {
+    let failed = |error| classify("texts", error);
+    let mut prepared = connection.prepare(sql).map_err(failed)?;
+    let rows = prepared.query_map([], |row| row.get(0)).map_err(failed)?;
+    rows.collect::<rusqlite::Result<_>>().map_err(failed)
+}
+
+/// The one number that a query gives.
+pub(crate) fn number(connection: &Connection, sql: &str) -> Result<i64, Error> {
+    connection.query_row(sql, [], |row| row.get(0)).map_err(|error| classify("number", error))
+}
+
+/// Hands every row of a query on, as a copy has it.
+pub(crate) fn each_row(
+    connection: &Connection,
+    sql: &str,
+    mut each: impl FnMut(Vec<Value>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let failed = |error| classify("each_row", error);
+    let mut prepared = connection.prepare(sql).map_err(failed)?;
+    let columns = prepared.column_count();
+    let mut rows = prepared.query([]).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        let value = |index| {
+            Ok(match row.get_ref(index)? {
+                ValueRef::Null => Value::Null,
+                ValueRef::Integer(number) => number.into(),
+                ValueRef::Real(number) => number.into(),
+                text @ ValueRef::Text(_) => text.as_str()?.into(),
+                ValueRef::Blob(bytes) => transfer::bytes(bytes),
+            })
+        };
+        each((0..columns).map(value).collect::<rusqlite::Result<_>>().map_err(failed)?)?;
+    }
+    Ok(())
+}
+
+/// Inserts rows until something else comes, which it hands back.
+pub(crate) fn insert<T>(
+    connection: &Connection,
+    columns: &TableColumns,
+    mut next: impl FnMut() -> Result<Next<T>, Error>,
+) -> Result<T, Error> {
+    let failed = |error| classify("insert", error);
+    let places = vec!["?"; columns.kinds.len()].join(", ");
+    let sql = format!("INSERT INTO \"{}\" ({}) VALUES ({places})", columns.table, columns.quoted());
+    let mut prepared = connection.prepare(&sql).map_err(failed)?;
+    loop {
+        match next()? {
+            Next::Row(cells) => {
+                prepared.execute(params_from_iter(cells.iter().map(bound))).map_err(failed)?;
+            }
+            Next::Other(other) => return Ok(other),
+        }
+    }
+}
+
+fn bound(cell: &Cell) -> &dyn rusqlite::ToSql {
+    match cell {
+        Cell::Null(_) => &Null,
+        Cell::Integer(number) => number,
+        Cell::Bool(truth) => truth,
+        Cell::Text(text) => text,
+        Cell::Bytes(bytes) => bytes,
+    }
 }
 
 fn params<'a>(args: Args<'a>) -> Vec<&'a dyn rusqlite::ToSql> {

@@ -6,13 +6,15 @@ use wharfinger_iam::{Ctx, Error as IamError, Protected};
 use wharfinger_metastore::{Args, Error as StoreError, operations, row, statements};
 use wharfinger_types::{Digest, ErrorKind, ImageName};
 
+use crate::damage::{Damage, Finding, Stored};
+use crate::reader::BlobReader;
 use crate::repositories::{self, Repository};
 use crate::uploads::LINK_UPSERT;
 use crate::{Error, ImageRight, Registry};
 
 statements! {
     LINKED_BLOB =
-        "SELECT b.id, b.object, b.size_bytes
+        "SELECT b.id, b.object, b.size_bytes, b.damaged_at IS NOT NULL AS is_damaged, l.renewed_at
          FROM blob b JOIN link l ON l.blob_id = b.id AND l.repository_id = $1
          WHERE b.digest = $2 AND l.hidden_at IS NULL";
     BLOB_ID = "SELECT id FROM blob WHERE digest = $1";
@@ -23,8 +25,12 @@ statements! {
          JOIN link l ON l.blob_id = b.id
          JOIN repository r ON r.id = l.repository_id
          JOIN compartment c ON c.id = r.compartment_id
-         WHERE b.digest = $1 AND l.hidden_at IS NULL AND r.tenancy_id = $2 AND r.deleted_at IS NULL
+         WHERE b.digest = $1 AND b.damaged_at IS NULL AND l.hidden_at IS NULL AND r.tenancy_id = $2 AND r.deleted_at IS NULL
          LIMIT $3";
+    /// Later only: requests that overlap carry times in any order.
+    LINK_RENEW =
+        "UPDATE link SET renewed_at = CASE WHEN renewed_at < $1 THEN $1 ELSE renewed_at END
+         WHERE repository_id = $2 AND blob_id = $3 AND hidden_at IS NULL";
     LINK_HIDE = "UPDATE link SET hidden_at = $1 WHERE repository_id = $2 AND blob_id = $3 AND hidden_at IS NULL";
     /// A visible manifest that uses a blob of the repository.
     MANIFEST_USING_BLOB =
@@ -33,21 +39,33 @@ statements! {
 }
 
 row! {
-    struct LinkedBlob { id: i64, object: String, size_bytes: i64 }
+    struct LinkedBlob { id: i64, object: String, size_bytes: i64, is_damaged: bool, renewed_at: i64 }
 }
 
 /// How many repositories a mount without a source looks at.
 const MOUNT_CANDIDATE_LIMIT: i64 = 16;
 
 operations! {
+    RENEW_LINK = renew_link { Relaxed, Guarded, unaudited "when a blob was last asked for is no state that a reader can see" };
     MOUNT_BLOB = mount_blob { Durable, Guarded, audited };
     DELETE_BLOB = delete_blob { Durable, Guarded, audited };
 }
 
 impl Registry {
-    /// The size in bytes of a blob of the repository.
+    /// The size in bytes of a blob of the repository. One who may push and is told that it is there will not
+    /// upload it, so the collector leaves it alone for a while.
     pub async fn stat_blob(&self, ctx: &Ctx, image: &ImageName, digest: &Digest) -> Result<u64, Error> {
-        let (_, blob) = linked_blob(ctx, image, digest, ImageRight::Pull).await?;
+        let (repository, blob) = linked_blob(ctx, image, digest, ImageRight::Pull).await?;
+        let is_old = blob.renewed_at < ctx.now().0.saturating_sub(self.0.ages.renewal());
+        if is_old && ctx.allows(ImageRight::Push.permission(), &repository.target()) {
+            let (now, repository_id, blob_id) = (ctx.now().0, repository.id, blob.id);
+            let renewed = ctx.store().write(&RENEW_LINK, move |tx| {
+                Ok::<_, Error>(tx.run(&LINK_RENEW, &[&now, &repository_id, &blob_id])?)
+            });
+            if renewed.await? == 0 {
+                return Err(Error::BlobUnknown(digest.clone()));
+            }
+        }
         size(&blob, digest)
     }
 
@@ -57,17 +75,38 @@ impl Registry {
         ctx: &Ctx,
         image: &ImageName,
         digest: &Digest,
-    ) -> Result<ObjectReader, Error> {
-        let (_, blob) = linked_blob(ctx, image, digest, ImageRight::Pull).await?;
+    ) -> Result<BlobReader, Error> {
+        let (repository, mut blob) = linked_blob(ctx, image, digest, ImageRight::Pull).await?;
+        let mut opened = self.open_object(&blob, digest).await?;
+        if opened.is_err() {
+            // Not damaged if it was collected since, or came back as another object.
+            blob = linked_to(ctx, &repository, digest, ImageRight::Pull).await?;
+            opened = self.open_object(&blob, digest).await?;
+        }
+        let stored = Stored { id: blob.id, object: blob.object, digest: digest.clone() };
+        let tenancy_id = repository.tenancy_id;
+        let finding = Finding { registry: self.clone(), ctx: ctx.clone(), tenancy_id, stored };
+        match opened {
+            Ok(object) => Ok(BlobReader::new(object, finding)),
+            Err(damage) => Err(finding.quarantine(damage).await),
+        }
+    }
+
+    async fn open_object(
+        &self,
+        blob: &LinkedBlob,
+        digest: &Digest,
+    ) -> Result<Result<ObjectReader, Damage>, Error> {
         let object: ObjectId = blob.object.parse().map_err(|_| Error::Damaged(digest.clone()))?;
         let reader = match self.0.blobs.open(&object).await {
-            Err(BlobError::NotFound { .. }) => return Err(Error::Damaged(digest.clone())),
+            Err(BlobError::NotFound { .. }) => return Ok(Err(Damage::Lost)),
             opened => opened?,
         };
-        if reader.size() != size(&blob, digest)? {
-            return Err(Error::Damaged(digest.clone()));
+        let (is, wanted) = (reader.size(), size(blob, digest)?);
+        if is != wanted {
+            return Ok(Err(Damage::Size { is, wanted }));
         }
-        Ok(reader)
+        Ok(Ok(reader))
     }
 
     /// Links a blob of another repository to this one, if the principal may read it there. `from` is
@@ -170,8 +209,22 @@ async fn linked_blob(
     right: ImageRight,
 ) -> Result<(Repository, LinkedBlob), Error> {
     let repository = repositories::find(ctx, image, right).await?;
-    let blob = ctx.store().opt(&LINKED_BLOB, &[&repository.id, &digest.as_str()]).await?;
-    Ok((repository, blob.ok_or_else(|| Error::BlobUnknown(digest.clone()))?))
+    let blob = linked_to(ctx, &repository, digest, right).await?;
+    Ok((repository, blob))
+}
+
+async fn linked_to(
+    ctx: &Ctx,
+    repository: &Repository,
+    digest: &Digest,
+    right: ImageRight,
+) -> Result<LinkedBlob, Error> {
+    let blob: Option<LinkedBlob> = ctx.store().opt(&LINKED_BLOB, &[&repository.id, &digest.as_str()]).await?;
+    let blob = blob.ok_or_else(|| Error::BlobUnknown(digest.clone()))?;
+    if blob.is_damaged && right != ImageRight::Delete {
+        return Err(Error::Quarantined(digest.clone()));
+    }
+    Ok(blob)
 }
 
 fn size(blob: &LinkedBlob, digest: &Digest) -> Result<u64, Error> {

@@ -63,6 +63,19 @@ pub enum Error {
     /// No such manifest in the repository.
     #[error("manifest `{0}` is not in this repository")]
     ManifestUnknown(Reference),
+    /// The image was never deleted, or can't be restored any more.
+    #[error("there is no deleted image {0} in this repository: it is there, or was collected")]
+    NotDeleted(Digest),
+    /// Another image has the version.
+    #[error(
+        "version `{version}` of repository `{repository}` is another image's: restore without it, or with another"
+    )]
+    VersionTaken {
+        /// The version.
+        version: String,
+        /// The repository.
+        repository: String,
+    },
     /// The document is no manifest that the registry takes.
     #[error("manifest invalid: {0}")]
     ManifestInvalid(String),
@@ -75,9 +88,15 @@ pub enum Error {
         /// The most allowed.
         limit: usize,
     },
-    /// The bytes of a blob that the database knows are missing or short.
-    #[error("the storage of blob {0} is damaged")]
+    /// The bytes of a blob are lost or damaged, and kept from every reader.
+    #[error("the stored bytes of blob {0} are lost or damaged, so nobody is given them: push the blob again")]
+    Quarantined(Digest),
+    /// What the database has of a blob or manifest is damaged.
+    #[error("the database's row of {0} is damaged: push it again")]
     Damaged(Digest),
+    /// A backup's directory can't be used, or what is in it is not right.
+    #[error("{0}")]
+    Directory(String),
     /// Blob storage failed.
     #[error(transparent)]
     Blobs(#[from] wharfinger_blobstore::Error),
@@ -96,14 +115,18 @@ impl Error {
             Error::Iam(error) => error.kind(),
             Error::NotCreatedOnPush(_)
             | Error::BlobUnknown(_)
+            | Error::Quarantined(_)
             | Error::UploadUnknown(_)
+            | Error::NotDeleted(_)
             | Error::ManifestUnknown(_) => ErrorKind::NotFound,
+            Error::VersionTaken { .. } => ErrorKind::Conflict,
             Error::BlobInUse { .. } => ErrorKind::Unsupported,
             Error::UploadOffset { .. } => ErrorKind::RangeNotSatisfiable,
             Error::ChunkLength { .. }
             | Error::BodyBroken(_)
             | Error::DigestMismatch { .. }
             | Error::Digest(_)
+            | Error::Directory(_)
             | Error::ManifestInvalid(_)
             | Error::ManifestBlobUnknown(_) => ErrorKind::Invalid,
             Error::ManifestTooLarge { .. } => ErrorKind::TooLarge,

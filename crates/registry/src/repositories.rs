@@ -4,7 +4,7 @@ use wharfinger_audit::Subject;
 use wharfinger_iam::{
     Ctx, Error as IamError, Principal, Protected, Target, Tenancy, compartments, tenancies,
 };
-use wharfinger_metastore::{Param, Tx, operations, row, statements};
+use wharfinger_metastore::{Error as StoreError, Param, Tx, operations, row, statements};
 use wharfinger_types::{ImageName, Ocid, Page, Permission, RepositoryName, ResourceKind};
 
 use crate::{Error, ImageRight};
@@ -34,6 +34,15 @@ statements! {
          VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (tenancy_id, name) WHERE deleted_at IS NULL DO NOTHING RETURNING id";
     REPOSITORY_SET_PUBLIC = "UPDATE repository SET is_public = $1 WHERE id = $2 AND deleted_at IS NULL";
+    /// The newest deleted repository of a name, unless its collection has begun.
+    DELETED_REPOSITORY_BY_NAME =
+        "SELECT r.id, r.ocid, r.tenancy_id, c.ocid AS compartment, r.name, r.is_public, r.created_by, r.created_at
+         FROM repository r JOIN compartment c ON c.id = r.compartment_id
+         WHERE r.tenancy_id = $1 AND r.name = $2 AND r.deleted_at IS NOT NULL AND r.purged_at IS NULL
+         ORDER BY r.deleted_at DESC, r.id DESC LIMIT 1";
+    REPOSITORY_RESTORE =
+        "UPDATE repository SET deleted_at = NULL, name = $1
+         WHERE id = $2 AND deleted_at IS NOT NULL AND purged_at IS NULL";
     REPOSITORY_HIDE = "UPDATE repository SET deleted_at = $1 WHERE id = $2 AND deleted_at IS NULL";
     /// Holds a repository against its deletion until the transaction ends.
     REPOSITORY_GUARD =
@@ -78,6 +87,7 @@ operations! {
     CREATE_REPOSITORY = create_repository { Durable, Serializable, audited };
     UPDATE_REPOSITORY = update_repository { Durable, Serializable, audited };
     DELETE_REPOSITORY = delete_repository { Durable, Serializable, audited };
+    RESTORE_REPOSITORY = restore_repository { Durable, Serializable, audited };
 }
 
 /// Who may pull from a repository.
@@ -133,7 +143,8 @@ pub async fn inspect_repository(
     lookup(ctx, tenancy, name, Permission::RepositoryInspect).await
 }
 
-async fn lookup(
+/// A repository of the tenancy with a right on it.
+pub(crate) async fn lookup(
     ctx: &Ctx,
     tenancy: &Tenancy,
     name: &RepositoryName,
@@ -224,6 +235,48 @@ pub async fn delete_repository(
             let subject = Subject::new(&repository.ocid, &repository.name);
             wharfinger_audit::record(tx, repository.tenancy_id, &origin, &subject)?;
             Ok(repository.clone())
+        })
+        .await
+}
+
+/// Undoes the deletion of the newest deleted repository of that name, with all its images and tags. It takes the
+/// name `new_name` if one is given, which it needs if another has its own by now. As for creating it, the right to
+/// create repositories is needed, and for a public one that to manage them.
+pub async fn restore_repository(
+    ctx: &Ctx,
+    tenancy: &Tenancy,
+    name: &RepositoryName,
+    new_name: Option<&RepositoryName>,
+) -> Result<Repository, Error> {
+    let (what, args) = (("deleted repository", name.as_str()), [&tenancy.id as &dyn Param, &name.as_str()]);
+    let absent = Target { repository: Some(name.to_string()), ..Target::tenancy(tenancy.id) };
+    let right = Permission::RepositoryCreate;
+    let deleted: Repository = ctx.lookup_or(&DELETED_REPOSITORY_BY_NAME, &args, right, &absent, what).await?;
+    let permissions: &[Permission] =
+        if deleted.is_public { &[right, Permission::RepositoryManage] } else { &[right] };
+    let name = new_name.unwrap_or(name);
+    let compartment =
+        ctx.compartment_for_repository(&deleted.compartment, name.as_str(), permissions).await?;
+    let restored = Repository { name: name.to_string(), ..deleted.clone() };
+    let origin = ctx.origin();
+    ctx.store()
+        .write(&RESTORE_REPOSITORY, move |tx| {
+            compartments::require_live(tx, &compartment)?;
+            let changed = match tx.run(&REPOSITORY_RESTORE, &[&restored.name, &restored.id]) {
+                Err(StoreError::Unique { .. }) => {
+                    return Err(
+                        IamError::NameTaken { what: "repository", name: restored.name.clone() }.into()
+                    );
+                }
+                changed => changed?,
+            };
+            if changed == 0 {
+                return Err(gone(&deleted));
+            }
+            let subject =
+                Subject::new(&restored.ocid, &restored.name).with("deletedName", deleted.name.as_str());
+            wharfinger_audit::record(tx, restored.tenancy_id, &origin, &subject)?;
+            Ok(restored.clone())
         })
         .await
 }

@@ -7,13 +7,15 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use std::fmt::Display;
 use std::sync::Arc;
+use tokio::time::Instant;
 use wharfinger_audit::Subject;
 use wharfinger_blobstore::{BlobStore, Error as BlobError, ObjectId};
 use wharfinger_iam::Ctx;
-use wharfinger_metastore::{operations, row, statements};
+use wharfinger_metastore::{Tx, operations, row, statements};
 use wharfinger_types::{Algorithm, Digest, Hasher, ImageName};
 
 use crate::body::Receiver;
+use crate::damage;
 use crate::repositories::{self, Repository};
 use crate::sessions::SessionGuard;
 use crate::{Error, ImageRight, Registry};
@@ -21,7 +23,7 @@ use crate::{Error, ImageRight, Registry};
 statements! {
     UPLOAD_INSERT =
         "INSERT INTO upload (uuid, repository_id, object, offset_bytes, algorithm, hash_state, created_at)
-         VALUES ($1, $2, $3, 0, $4, $5, $6)";
+         VALUES ($1, $2, $3, 0, $4, $5, $6) RETURNING id";
     /// A session of this repository and no other.
     UPLOAD_BY_UUID =
         "SELECT id, uuid, object, offset_bytes, algorithm, hash_state FROM upload WHERE uuid = $1 AND repository_id = $2";
@@ -29,11 +31,16 @@ statements! {
     UPLOAD_DELETE = "DELETE FROM upload WHERE id = $1";
     BLOB_INSERT =
         "INSERT INTO blob (digest, object, size_bytes, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT (digest) DO NOTHING";
-    BLOB_BY_DIGEST = "SELECT id, object FROM blob WHERE digest = $1";
-    /// Links a blob; a hidden link is revived.
+    BLOB_STORED = "SELECT object, size_bytes FROM blob WHERE digest = $1";
+    /// Holds the blob against the collector, or finds that it was first.
+    BLOB_BY_DIGEST =
+        sqlite "SELECT id, object, damaged_at IS NOT NULL AS is_damaged FROM blob WHERE digest = $1",
+        postgres "SELECT id, object, damaged_at IS NOT NULL AS is_damaged FROM blob WHERE digest = $1 FOR KEY SHARE";
+    /// Links a blob; a hidden link is revived. Its age only ever falls: requests that overlap carry times in any order.
     LINK_UPSERT =
         "INSERT INTO link (repository_id, blob_id, renewed_at) VALUES ($1, $2, $3)
-         ON CONFLICT (repository_id, blob_id) DO UPDATE SET renewed_at = excluded.renewed_at, hidden_at = NULL";
+         ON CONFLICT (repository_id, blob_id) DO UPDATE SET hidden_at = NULL,
+             renewed_at = CASE WHEN link.renewed_at > excluded.renewed_at THEN link.renewed_at ELSE excluded.renewed_at END";
 }
 
 row! {
@@ -48,7 +55,11 @@ row! {
 }
 
 row! {
-    struct BlobObject { id: i64, object: String }
+    struct Stored { object: String, size_bytes: i64 }
+}
+
+row! {
+    struct BlobObject { id: i64, object: String, is_damaged: bool }
 }
 
 operations! {
@@ -65,6 +76,13 @@ pub struct Upload {
     pub uuid: String,
     /// How many bytes it has.
     pub offset: u64,
+}
+
+/// An object whose bytes and name are durable, and when its last body began to come in.
+struct Sealed {
+    object: ObjectId,
+    size: u64,
+    began: Instant,
 }
 
 /// What a chunk's `Content-Range` says of it.
@@ -85,20 +103,36 @@ impl Registry {
         algorithm: Algorithm,
     ) -> Result<Upload, Error> {
         let repository = repositories::find_or_create(ctx, image).await?;
-        let uuid = uuid::Uuid::new_v4().to_string();
-        let object = ObjectId::fresh().to_string();
-        let state = Hasher::new(algorithm).state();
-        let (row_uuid, now) = (uuid.clone(), ctx.now().0);
-        ctx.store()
+        let row = self.begin(ctx, &repository, algorithm).await?;
+        Ok(Upload { uuid: row.uuid, offset: 0 })
+    }
+
+    /// The row comes before its object: an object that no row names is nobody's.
+    async fn begin(
+        &self,
+        ctx: &Ctx,
+        repository: &Repository,
+        algorithm: Algorithm,
+    ) -> Result<UploadRow, Error> {
+        let mut row = UploadRow {
+            id: 0,
+            uuid: uuid::Uuid::new_v4().to_string(),
+            object: ObjectId::fresh().to_string(),
+            offset_bytes: 0,
+            algorithm: algorithm.as_str().to_owned(),
+            hash_state: Hasher::new(algorithm).state(),
+        };
+        let (repository, new, now) = (repository.clone(), row.clone(), ctx.now().0);
+        row.id = ctx
+            .store()
             .write(&START_UPLOAD, move |tx| {
                 repositories::guard(tx, &repository)?;
                 let args: &[&dyn wharfinger_metastore::Param] =
-                    &[&row_uuid, &repository.id, &object, &algorithm.as_str(), &state, &now];
-                tx.run(&UPLOAD_INSERT, args)?;
-                Ok::<_, Error>(())
+                    &[&new.uuid, &repository.id, &new.object, &new.algorithm, &new.hash_state, &now];
+                Ok::<_, Error>(tx.one(&UPLOAD_INSERT, args)?)
             })
             .await?;
-        Ok(Upload { uuid, offset: 0 })
+        Ok(row)
     }
 
     /// How far a session came. Reads only: a request that a client may abandon changes nothing.
@@ -152,6 +186,7 @@ impl Registry {
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: Display,
     {
+        let began = Instant::now();
         let (repository, row, session) = self.session(ctx, image, uuid).await?;
         let (mut receiver, received) = self.receive(ctx, &row, &session, range, body).await?;
         if let Err(error) = received {
@@ -165,7 +200,7 @@ impl Registry {
             self.end_session(ctx, &row).await?;
             return Err(error);
         }
-        let recorded = self.record(ctx, &repository, Some(row.id), &object, size, digest).await;
+        let recorded = self.record(ctx, &repository, row.id, Sealed { object, size, began }, digest).await;
         if recorded.is_ok() {
             self.0.sessions.forget(uuid);
         }
@@ -184,25 +219,32 @@ impl Registry {
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: Display,
     {
+        let began = Instant::now();
         let repository = repositories::find_or_create(ctx, image).await?;
-        let object = ObjectId::fresh();
-        let writer = self.0.blobs.create(&object).await?;
-        let mut receiver = Receiver { writer, hasher: Hasher::new(digest.algorithm()) };
-        let received = receiver.receive(body, &self.0.chunks, &self.0.sessions, std::future::pending()).await;
-        let size = receiver.writer.offset();
-        let sealed = match received {
-            Ok(()) => self.seal(&object, receiver, digest).await,
+        let row = self.begin(ctx, &repository, digest.algorithm()).await?;
+        let object = row.object_id()?;
+        match self.receive_whole(&object, digest, body).await {
+            Ok(size) => self.record(ctx, &repository, row.id, Sealed { object, size, began }, digest).await,
             Err(error) => {
-                // A file that is still open keeps its room on the disk.
-                drop(receiver);
+                self.end_session(ctx, &row).await?;
                 Err(error)
             }
-        };
-        if let Err(error) = sealed {
-            discard(&*self.0.blobs, &object).await;
-            return Err(error);
         }
-        self.record(ctx, &repository, None, &object, size, digest).await
+    }
+
+    /// The size of the object that the body was written to, synced. After an error nobody has it open: a file
+    /// that is open keeps its room on the disk.
+    async fn receive_whole<S, E>(&self, object: &ObjectId, digest: &Digest, body: S) -> Result<u64, Error>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+        E: Display,
+    {
+        let writer = self.0.blobs.create(object).await?;
+        let mut receiver = Receiver { writer, hasher: Hasher::new(digest.algorithm()) };
+        receiver.receive(body, &self.0.chunks, &self.0.sessions, std::future::pending()).await?;
+        let size = receiver.writer.offset();
+        self.seal(object, receiver, digest).await?;
+        Ok(size)
     }
 
     /// Ends a session and drops what it received.
@@ -327,26 +369,32 @@ impl Registry {
         &self,
         ctx: &Ctx,
         repository: &Repository,
-        upload_id: Option<i64>,
-        object: &ObjectId,
-        size: u64,
+        upload_id: i64,
+        sealed: Sealed,
         digest: &Digest,
     ) -> Result<(), Error> {
+        let Sealed { object, size, began } = sealed;
+        let lost = self.lost_object(ctx, digest).await?;
         let origin = ctx.origin();
         let (repository, digest, own_object) = (repository.clone(), digest.to_string(), object.to_string());
         let size_bytes = i64::try_from(size).unwrap_or(i64::MAX);
+        // A body may take longer to come in than a link without manifest is kept.
+        let took = i64::try_from(began.elapsed().as_micros()).unwrap_or(i64::MAX);
+        let now = origin.at.0.saturating_add(took);
         let uses_ours = ctx
             .store()
             .write(&FINISH_UPLOAD, move |tx| {
                 repositories::guard(tx, &repository)?;
-                if let Some(id) = upload_id
-                    && tx.run(&UPLOAD_DELETE, &[&id])? == 0
-                {
+                // From here on the collector can't end the upload, or it has.
+                if tx.run(&UPLOAD_DELETE, &[&upload_id])? == 0 {
                     return Err(Error::UploadUnknown(digest.clone()));
                 }
-                tx.run(&BLOB_INSERT, &[&digest, &own_object, &size_bytes, &origin.at.0])?;
-                let blob: BlobObject = tx.one(&BLOB_BY_DIGEST, &[&digest])?;
-                tx.run(&LINK_UPSERT, &[&repository.id, &blob.id, &origin.at.0])?;
+                let mut blob = insert_blob(tx, &digest, &own_object, size_bytes, now)?;
+                let is_mended = blob.is_damaged || lost.as_ref() == Some(&blob.object);
+                if is_mended && damage::replace(tx, blob.id, &blob.object, (&own_object, size_bytes), now)? {
+                    blob.object.clone_from(&own_object);
+                }
+                tx.run(&LINK_UPSERT, &[&repository.id, &blob.id, &now])?;
                 let subject =
                     Subject::new(&digest, &repository.name).with("repository", repository.ocid.as_str());
                 wharfinger_audit::record(tx, repository.tenancy_id, &origin, &subject)?;
@@ -356,11 +404,27 @@ impl Registry {
         if !uses_ours {
             // Somebody else's upload of the same bytes came first. Removing ours within the request
             // would take a time that tells the uploader so.
-            let (blobs, object) = (Arc::clone(&self.0.blobs), object.clone());
+            let blobs = Arc::clone(&self.0.blobs);
             #[expect(clippy::disallowed_methods, reason = "ends by itself; cut off, it leaves an orphan")]
             tokio::spawn(async move { discard(&*blobs, &object).await });
         }
         Ok(())
+    }
+
+    /// The object of a blob, if it is not there or not as long as the blob's row says: the bytes of a
+    /// push, verified and at hand, then take its place. Flipped bits are the scrub's matter.
+    async fn lost_object(&self, ctx: &Ctx, digest: &Digest) -> Result<Option<String>, Error> {
+        let Some(stored) = ctx.store().opt::<Stored>(&BLOB_STORED, &[&digest.as_str()]).await? else {
+            return Ok(None);
+        };
+        let id: ObjectId = stored.object.parse()?;
+        match self.0.blobs.open(&id).await {
+            Ok(object) if u64::try_from(stored.size_bytes) == Ok(object.size()) => return Ok(None),
+            Ok(_) | Err(BlobError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        tracing::error!(object = %id, blob = %digest, "the object of a blob is lost or cut; a push brings its bytes back");
+        Ok(Some(stored.object))
     }
 
     /// Reads the first `size` bytes of an object.
@@ -371,6 +435,23 @@ impl Registry {
             hasher.update(&part?);
         }
         Ok(hasher)
+    }
+}
+
+/// The blob of the digest: that of the object, or the one that was first.
+fn insert_blob(
+    tx: &mut Tx<'_>,
+    digest: &str,
+    object: &str,
+    size_bytes: i64,
+    now: i64,
+) -> Result<BlobObject, Error> {
+    loop {
+        tx.run(&BLOB_INSERT, &[&digest, &object, &size_bytes, &now])?;
+        // None if the collector took the one that was first between the two statements: then ours is next.
+        if let Some(blob) = tx.opt(&BLOB_BY_DIGEST, &[&digest])? {
+            return Ok(blob);
+        }
     }
 }
 

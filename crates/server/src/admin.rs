@@ -1,6 +1,7 @@
 //! `wharfinger admin …`: a client of the running server's control socket, and nothing more.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use axum::body::Body;
@@ -12,7 +13,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
-use crate::{Output, data_dir, explained, output};
+use crate::collected::with_progress;
+use crate::{Output, collected, data_dir, explained, output, upkeep};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -37,6 +39,20 @@ enum Resource {
     /// Repositories, named without the namespace.
     #[command(subcommand)]
     Repository(Repository),
+    /// Images of a repository.
+    #[command(subcommand)]
+    Image(Image),
+    /// Remove what nobody can reach any more, and wait until it is gone.
+    Gc(Gc),
+    /// Read everything that is stored; keep what is damaged from readers, and mend what can be.
+    Scrub,
+    /// Read everything that is stored and look at the database, and change nothing.
+    Verify,
+    /// Make a directory of the server's machine a backup, or bring the backup in it up to date.
+    Backup {
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
     /// Tenancies.
     #[command(subcommand)]
     Tenancy(Tenancy),
@@ -153,6 +169,45 @@ enum Repository {
     },
     /// Delete a repository with all its images.
     Delete { name: String },
+    /// Undo the deletion of the repository of that name that was deleted last.
+    Restore {
+        name: String,
+        /// Give it another name.
+        #[arg(long = "as", value_name = "NEW")]
+        new_name: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Image {
+    /// List images.
+    List {
+        repository: String,
+        /// Those that were deleted and can be restored.
+        #[arg(long)]
+        deleted: bool,
+    },
+    /// Undo the deletion of an image.
+    Restore {
+        #[arg(value_name = "REPOSITORY@DIGEST", value_parser = parse_image)]
+        image: (String, String),
+        /// Let that version name it, which no other image may have.
+        #[arg(long, value_name = "V")]
+        version: Option<String>,
+    },
+}
+
+/// A repository and a digest.
+fn parse_image(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('@').map(|(repository, digest)| (repository.to_owned(), digest.to_owned()));
+    parts.ok_or_else(|| format!("`{text}` names no image: write REPOSITORY@DIGEST, such as `app@sha256:…`"))
+}
+
+#[derive(Debug, Args)]
+struct Gc {
+    /// Say what would be removed and why, and remove nothing.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -186,7 +241,7 @@ enum Domain {
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// One call of `/api/v1/`.
-struct Call {
+pub(crate) struct Call {
     method: Method,
     path: String,
     /// Further parameters of the query; those without a value are left out.
@@ -195,7 +250,7 @@ struct Call {
     is_list: bool,
 }
 
-fn call(method: Method, segments: &[&str], body: Option<Value>) -> Call {
+pub(crate) fn call(method: Method, segments: &[&str], body: Option<Value>) -> Call {
     let path: String =
         segments.iter().map(|part| format!("/{}", utf8_percent_encode(part, RESERVED))).collect();
     Call { method, path: format!("/api/v1{path}"), query: Vec::new(), body, is_list: false }
@@ -246,6 +301,30 @@ impl Resource {
             Resource::Repository(Repository::Delete { name }) => {
                 call(Method::DELETE, &["repositories", name], None)
             }
+            Resource::Repository(Repository::Restore { name, new_name }) => call(
+                Method::POST,
+                &["repositories", name, "actions", "restore"],
+                Some(json!({ "displayName": new_name })),
+            ),
+            Resource::Image(Image::List { repository, deleted }) => {
+                let query = vec![("deleted", deleted.then(|| "true".to_owned()))];
+                Call { query, ..list(&["repositories", repository, "images"]) }
+            }
+            Resource::Image(Image::Restore { image: (repository, digest), version }) => call(
+                Method::POST,
+                &["repositories", repository, "images", digest, "actions", "restore"],
+                Some(json!({ "version": version })),
+            ),
+            Resource::Gc(Gc { dry_run }) => {
+                call(Method::POST, &["garbage-collections"], Some(json!({ "dryRun": dry_run })))
+            }
+            Resource::Scrub => call(Method::POST, &["scrubs"], None),
+            Resource::Verify => call(Method::POST, &["verifications"], None),
+            Resource::Backup { directory } => {
+                // The server has another working directory.
+                let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.clone());
+                call(Method::POST, &["backups"], Some(json!({ "directory": directory })))
+            }
             Resource::Tenancy(Tenancy::Create { name, namespace }) => {
                 call(Method::POST, &["tenancies"], Some(json!({ "name": name, "namespace": namespace })))
             }
@@ -276,27 +355,54 @@ impl Resource {
     }
 }
 
+impl Resource {
+    /// The operation whose answer is a report of what is wrong.
+    fn upkeep(&self) -> Option<&'static str> {
+        match self {
+            Resource::Scrub => Some("scrub"),
+            Resource::Verify => Some("verify"),
+            Resource::Backup { .. } => Some("create_backup"),
+            _ => None,
+        }
+    }
+}
+
 /// Runs one command against the server of the data directory.
-pub(crate) fn run(data_dir: &Path, arguments: &Arguments, output: Output) -> anyhow::Result<()> {
+pub(crate) fn run(data_dir: &Path, arguments: &Arguments, output: Output) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
     let socket = data_dir::control_socket(data_dir);
     let call = arguments.resource.call();
-    let value = runtime.block_on(perform(&socket, &call, arguments.tenancy.as_deref()))?;
+    let performed = perform(&socket, &call, arguments.tenancy.as_deref());
+    let value = match &arguments.resource {
+        Resource::Gc(_) => {
+            let waiting = with_progress(&socket, performed, "garbage-collections", collected::line);
+            runtime.block_on(waiting)?
+        }
+        resource => match resource.upkeep() {
+            Some(operation) => {
+                let line = |progress: &Value| upkeep::line(operation, progress);
+                let report = runtime.block_on(with_progress(&socket, performed, "upkeep", line))?;
+                return Ok(upkeep::report(&report, output));
+            }
+            None => runtime.block_on(performed)?,
+        },
+    };
     match &arguments.resource {
+        Resource::Gc(_) if output == Output::Table => output::say(&collected::table(&value)),
         Resource::Explain(asked) if output == Output::Table => {
             output::say(&explained::decision(&asked.user, &asked.permission, &value));
         }
         Resource::Rights(_) if output == Output::Table => output::say(&explained::rights(&value)),
         _ => output::print(&value, output),
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Makes the call; a list is read to its end.
-async fn perform(socket: &Path, call: &Call, tenancy: Option<&str>) -> anyhow::Result<Value> {
+pub(crate) async fn perform(socket: &Path, call: &Call, tenancy: Option<&str>) -> anyhow::Result<Value> {
     let mut rows = Vec::new();
     let mut page: Option<String> = None;
     loop {

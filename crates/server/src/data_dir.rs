@@ -1,7 +1,7 @@
 //! The data directory: made, checked and locked before anything in it is touched.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,9 @@ pub(crate) struct DataDir {
     path: PathBuf,
     _lock: File,
 }
+
+/// Marks a data directory that a restore is filling.
+pub(crate) const RESTORING: &str = "restoring";
 
 /// The control socket of a data directory.
 pub(crate) fn control_socket(data_dir: &Path) -> PathBuf {
@@ -30,6 +33,7 @@ impl DataDir {
             format!("cannot make the data directory {shown}: choose another with --data-dir")
         })?;
         let path = path.canonicalize().with_context(|| format!("cannot open the data directory {shown}"))?;
+        sync_names(&path).with_context(|| format!("cannot make the data directory {shown} durable"))?;
         let mode = std::fs::metadata(&path)?.permissions().mode();
         if mode & 0o022 != 0 {
             bail!(
@@ -50,6 +54,40 @@ impl DataDir {
             );
         }
         Ok(DataDir { path, _lock: lock })
+    }
+
+    /// Refuses a directory that a restore has not finished.
+    pub(crate) fn require_whole(&self) -> anyhow::Result<()> {
+        if self.join(RESTORING).exists() {
+            bail!(
+                "a restore into the data directory {} was cut off: run `wharfinger restore` again, or serve another directory",
+                self.path.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Refuses a directory that holds anything but what a restore that was cut off has left.
+    pub(crate) fn require_empty(&self) -> anyhow::Result<()> {
+        let was_cut_off = self.join(RESTORING).exists();
+        for entry in std::fs::read_dir(&self.path).context("cannot list the data directory")? {
+            let name = entry?.file_name();
+            let name = name.to_string_lossy();
+            let is_left = name == RESTORING || name == "objects" || name.starts_with("wharfinger.db");
+            if name != "lock" && !(was_cut_off && is_left) {
+                bail!(
+                    "the data directory {} is not empty, it has `{name}`: restore into an empty one",
+                    self.path.display()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a file for good: after a power cut it is not back.
+    pub(crate) fn remove_durably(&self, name: &str) -> std::io::Result<()> {
+        std::fs::remove_file(self.join(name))?;
+        File::open(&self.path)?.sync_all()
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -82,3 +120,19 @@ impl DataDir {
         }
     }
 }
+
+/// Makes the directory's own name durable, and those of the directories that it is in: this start or an earlier
+/// one, cut off in between, may have made them all.
+fn sync_names(path: &Path) -> io::Result<()> {
+    for ancestor in path.ancestors().skip(1) {
+        match File::open(ancestor).and_then(|directory| directory.sync_all()) {
+            // Where we may not read or write, we have made nothing, nor anywhere above.
+            Err(error) if NOT_OURS.contains(&error.kind()) => break,
+            synced => synced?,
+        }
+    }
+    Ok(())
+}
+
+const NOT_OURS: [ErrorKind; 3] =
+    [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem, ErrorKind::InvalidInput];

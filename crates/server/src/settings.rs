@@ -3,8 +3,9 @@
 //! [`KEYS`] is the one table of every key; the reference page is made from it.
 
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use ipnet::IpNet;
@@ -12,7 +13,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use toml::{Table, Value};
 use wharfinger_iam::{Limits, MAX_TOKEN_LIFETIME_SECS};
-use wharfinger_registry::SparseManifests;
+use wharfinger_registry::{Ages, SparseManifests};
 
 /// How the text of an environment variable becomes a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +102,48 @@ const KEYS: &[Key] = &[
         "Whether an image or index may be pushed without all of its layers or entries.",
     ),
     key(
+        "registry.undelete_window",
+        Kind::Text,
+        "48h",
+        "How long a deleted image or repository can be restored.",
+    ),
+    key(
+        "registry.unlinked_blob_age",
+        Kind::Text,
+        "24h",
+        "How long a blob that no manifest uses stays in a repository after it was last pushed, mounted or asked for. A client must not take longer between its first blob and its manifest.",
+    ),
+    key(
+        "registry.upload_max_age",
+        Kind::Text,
+        "24h",
+        "How long an upload may take; what is older is ended, and its bytes are removed.",
+    ),
+    key(
+        "gc.interval",
+        Kind::Text,
+        "1h",
+        "Time between two runs of garbage collection. `0` is no schedule: only `wharfinger admin gc` collects then.",
+    ),
+    key(
+        "gc.reader_grace",
+        Kind::Text,
+        "5m",
+        "How long the bytes of a collected blob stay on disk, for those who are about to read them.",
+    ),
+    key(
+        "scrub.interval",
+        Kind::Text,
+        "7d",
+        "Time between the beginnings of two scrubs, which read everything that is stored. `0` is no schedule: only `wharfinger admin scrub` does then.",
+    ),
+    key(
+        "scrub.rate",
+        Kind::Text,
+        "20MiB",
+        "Bytes that a scheduled scrub reads in a second; `0` is as fast as it goes, and so is `wharfinger admin scrub`.",
+    ),
+    key(
         "tokens.lifetime",
         Kind::Text,
         "1h",
@@ -145,6 +188,8 @@ pub(crate) struct Settings {
     pub(crate) database: Database,
     pub(crate) tenancy: Tenancy,
     pub(crate) registry: Registry,
+    pub(crate) gc: Gc,
+    pub(crate) scrub: Scrub,
     pub(crate) tokens: Tokens,
     pub(crate) limits: LimitSettings,
     pub(crate) log: Log,
@@ -214,6 +259,9 @@ impl Default for Tenancy {
 pub(crate) struct Registry {
     pub(crate) create_on_first_push: bool,
     pub(crate) allow_sparse_manifests: bool,
+    pub(crate) undelete_window: Seconds,
+    pub(crate) unlinked_blob_age: Seconds,
+    pub(crate) upload_max_age: Seconds,
 }
 
 impl Registry {
@@ -224,11 +272,68 @@ impl Registry {
             false => SparseManifests::Refused,
         }
     }
+
+    /// How long the registry keeps what nobody needs.
+    pub(crate) fn ages(&self, gc: &Gc) -> Ages {
+        Ages {
+            undelete_window: self.undelete_window.0,
+            unlinked_blob_age: self.unlinked_blob_age.0,
+            upload_max_age: self.upload_max_age.0,
+            reader_grace: gc.reader_grace.0,
+        }
+    }
 }
 
 impl Default for Registry {
     fn default() -> Registry {
-        Registry { create_on_first_push: true, allow_sparse_manifests: false }
+        let ages = Ages::default();
+        Registry {
+            create_on_first_push: true,
+            allow_sparse_manifests: false,
+            undelete_window: Seconds(ages.undelete_window),
+            unlinked_blob_age: Seconds(ages.unlinked_blob_age),
+            upload_max_age: Seconds(ages.upload_max_age),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Gc {
+    pub(crate) interval: Seconds,
+    pub(crate) reader_grace: Seconds,
+}
+
+impl Gc {
+    /// The time between two runs, if there is a schedule.
+    pub(crate) fn interval(&self) -> Option<Duration> {
+        self.interval.positive()
+    }
+}
+
+impl Default for Gc {
+    fn default() -> Gc {
+        Gc { interval: Seconds(3600), reader_grace: Seconds(Ages::default().reader_grace) }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Scrub {
+    pub(crate) interval: Seconds,
+    pub(crate) rate: Bytes,
+}
+
+impl Scrub {
+    /// The time between two beginnings, if there is a schedule.
+    pub(crate) fn interval(&self) -> Option<Duration> {
+        self.interval.positive()
+    }
+}
+
+impl Default for Scrub {
+    fn default() -> Scrub {
+        Scrub { interval: Seconds(7 * 86_400), rate: Bytes(NonZeroU64::new(20 << 20)) }
     }
 }
 
@@ -352,7 +457,7 @@ impl<'de> Deserialize<'de> for Url {
     }
 }
 
-/// A duration, written `90s`, `15m`, `48h` or `7d`.
+/// A duration, written `90s`, `15m`, `48h` or `7d`; none at all is `0` as well.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seconds(pub(crate) i64);
 
@@ -364,8 +469,35 @@ impl<'de> Deserialize<'de> for Seconds {
             let number: i64 = text.strip_suffix(unit)?.parse().ok()?;
             number.checked_mul(*factor).filter(|seconds| *seconds >= 0)
         });
+        let parsed = parsed.or_else(|| (text == "0").then_some(0));
         parsed.map(Seconds).ok_or_else(|| {
             D::Error::custom(format!("`{text}` is not a duration such as `90s`, `15m`, `48h` or `7d`"))
+        })
+    }
+}
+
+impl Seconds {
+    /// The same, unless it is none.
+    fn positive(self) -> Option<Duration> {
+        u64::try_from(self.0).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
+    }
+}
+
+/// A number of bytes, written `512KiB`, `20MiB` or `10GiB`; `None` is `0`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bytes(pub(crate) Option<NonZeroU64>);
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+        let parsed = units.iter().find_map(|(unit, shift)| {
+            let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+            number.checked_mul(1 << shift)
+        });
+        let parsed = parsed.or_else(|| (text == "0").then_some(0));
+        parsed.map(|bytes| Bytes(NonZeroU64::new(bytes))).ok_or_else(|| {
+            D::Error::custom(format!("`{text}` is not a size such as `512KiB`, `20MiB` or `10GiB`"))
         })
     }
 }
@@ -523,6 +655,7 @@ mod tests {
         assert!(refusal("[tokens]\nlifetime = \"31d\"", &[]).contains("30d"));
         let message = refusal("", &[("WHARFINGER__LIMITS__REQUESTS_PER_SECOND", "-1")]);
         assert!(message.contains("REQUESTS_PER_SECOND") && message.contains("-1"), "{message}");
+        assert!(refusal("[scrub]\nrate = \"20 MB\"", &[]).contains("20MiB"));
         assert!(refusal("[tenancy]\nnamespace = \"Not One\"", &[]).contains("Not One"));
         assert!(refusal("[database]\nurl = \"mysql://x\"", &[]).contains("postgres://"));
         assert!(refusal("[server]\npublic_url = \"registry\"", &[]).contains("https://"));
@@ -538,6 +671,7 @@ mod tests {
                 "tenancy.namespace" => "ns",
                 "tokens.lifetime" => "60s",
                 "database.url" => "postgres://localhost/x",
+                "scrub.rate" => "1GiB",
                 _ if key.kind == Kind::Bool => "true",
                 _ if key.kind == Kind::Number => "7",
                 _ => "",

@@ -1,6 +1,7 @@
 //! Logs and metrics.
 
 use std::io::IsTerminal;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -11,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
+use wharfinger_registry::{Collected, Totals};
 
 /// Starts logging to standard error: text on a terminal, JSON lines elsewhere.
 pub(crate) fn start_logging(filter: &str) -> anyhow::Result<()> {
@@ -35,12 +37,23 @@ struct OperationLabel {
     operation: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
 /// What the program counts. Labels are operations and statuses, never names of users or repositories.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     durations: Family<OperationLabel, Histogram>,
+    collections: Counter,
+    collected: Family<KindLabel, Counter>,
+    collected_bytes: Counter,
+    collection_seconds: Counter<f64, AtomicU64>,
+    scrubbed_bytes: Counter,
+    damaged_blobs: Counter,
     /// Connections open on the main listener and the control socket.
     pub(crate) connections: Gauge,
 }
@@ -63,7 +76,45 @@ impl Metrics {
             durations.clone(),
         );
         registry.register("connections", "Open connections", connections.clone());
-        Metrics { registry, requests, durations, connections }
+        let (collections, collected) = (Counter::default(), Family::default());
+        let (collected_bytes, collection_seconds) = (Counter::default(), Counter::default());
+        registry.register("gc_runs", "Runs of garbage collection that ended", collections.clone());
+        registry.register("gc_removed", "What garbage collection removed, by kind", collected.clone());
+        registry.register("gc_removed_bytes", "Bytes of that", collected_bytes.clone());
+        registry.register("gc_seconds", "Time that garbage collection took", collection_seconds.clone());
+        let (scrubbed_bytes, damaged_blobs) = (Counter::default(), Counter::default());
+        registry.register("scrubbed_bytes", "Bytes of blobs that scrubs read", scrubbed_bytes.clone());
+        registry.register("damaged_blobs", "Blobs that scrubs or reads found damaged", damaged_blobs.clone());
+        Metrics {
+            registry,
+            requests,
+            durations,
+            collections,
+            collected,
+            collected_bytes,
+            collection_seconds,
+            scrubbed_bytes,
+            damaged_blobs,
+            connections,
+        }
+    }
+
+    /// Takes over what the collector counts by itself.
+    pub(crate) fn collected(&self, totals: &Totals) {
+        let Collected { manifests, links, blobs, objects, bytes, seconds, .. } = totals.collected;
+        self.collections.inner().store(totals.runs, Ordering::Relaxed);
+        self.collected_bytes.inner().store(bytes, Ordering::Relaxed);
+        self.collection_seconds.inner().store(seconds.to_bits(), Ordering::Relaxed);
+        let kinds = [("manifests", manifests), ("links", links), ("blobs", blobs), ("objects", objects)];
+        for (kind, count) in kinds {
+            self.collected.get_or_create(&KindLabel { kind }).inner().store(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes over what scrubs and reads count by themselves.
+    pub(crate) fn scrubbed(&self, bytes: u64, damaged: u64) {
+        self.scrubbed_bytes.inner().store(bytes, Ordering::Relaxed);
+        self.damaged_blobs.inner().store(damaged, Ordering::Relaxed);
     }
 
     pub(crate) fn answered(&self, operation: &'static str, status: u16, took: Duration) {

@@ -6,6 +6,7 @@
 mod directory;
 pub mod engines;
 pub mod http;
+pub mod interleave;
 pub mod postgres;
 pub mod program;
 pub mod rows;

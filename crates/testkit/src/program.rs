@@ -93,6 +93,8 @@ impl Bootstrap {
 pub struct Program {
     directory: TempDir,
     environment: Vec<(String, String)>,
+    /// A command that runs another one, such as strace, with its arguments.
+    wrapper: Vec<String>,
     child: Option<Child>,
     address: SocketAddr,
     management: SocketAddr,
@@ -117,6 +119,16 @@ impl Program {
     /// If it does not start.
     #[must_use]
     pub fn start_with(engine: EngineKind, environment: &[(&str, &str)]) -> Self {
+        Self::start_under(engine, environment, &[])
+    }
+
+    /// As [`Program::start_with`], run by a command that leaves it the child of this process, such as
+    /// `strace -D`.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_under(engine: EngineKind, environment: &[(&str, &str)], wrapper: &[String]) -> Self {
         let mut environment: Vec<(String, String)> =
             environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let set = |environment: &mut Vec<(String, String)>, name: &str, value: String| {
@@ -128,7 +140,7 @@ impl Program {
         }
         let directory = TempDir::new();
         let data = directory.path().join("data");
-        let mut child = spawn(&directory, &environment);
+        let mut child = spawn(&directory, &environment, wrapper);
         let (address, management) = wait_until_ready(&mut child, &directory)
             .unwrap_or_else(|error| panic!("wharfinger does not start: {error:#}"));
         let bootstrap = fs::read(data.join("bootstrap.json")).expect("bootstrap.json was written");
@@ -136,6 +148,7 @@ impl Program {
         Self {
             directory,
             environment,
+            wrapper: wrapper.to_vec(),
             child: Some(child),
             address,
             management,
@@ -325,10 +338,21 @@ impl Program {
     /// If it still runs or does not start.
     pub fn restart(&mut self) {
         assert!(self.child.is_none(), "the server still runs");
-        let mut child = spawn(&self.directory, &self.environment);
+        let mut child = spawn(&self.directory, &self.environment, &self.wrapper);
         (self.address, self.management) = wait_until_ready(&mut child, &self.directory)
             .unwrap_or_else(|error| panic!("wharfinger does not start again: {error:#}"));
         self.child = Some(child);
+    }
+
+    /// As [`Program::restart`], with further environment variables, which take the place of earlier ones.
+    ///
+    /// # Panics
+    /// As [`Program::restart`].
+    pub fn restart_with(&mut self, environment: &[(&str, &str)]) {
+        self.environment.retain(|(name, _)| environment.iter().all(|(new, _)| new != name));
+        let added = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.environment.extend(added);
+        self.restart();
     }
 
     /// Sends SIGTERM and returns at once.
@@ -390,7 +414,7 @@ pub fn wait(child: &mut Child, timeout: Duration) -> Option<ExitStatus> {
     None
 }
 
-fn spawn(directory: &TempDir, environment: &[(String, String)]) -> Child {
+fn spawn(directory: &TempDir, environment: &[(String, String)], wrapper: &[String]) -> Child {
     let path = directory.path();
     // A killed server leaves it behind, with a port that is no longer its own.
     let _ = fs::remove_file(path.join("data/addresses.json"));
@@ -402,6 +426,7 @@ fn spawn(directory: &TempDir, environment: &[(String, String)]) -> Child {
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL"])
+        .args(wrapper)
         .arg(binary())
         .arg("--data-dir")
         .arg(path.join("data"))

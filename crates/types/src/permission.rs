@@ -105,6 +105,18 @@ permissions! {
     DynamicGroupUpdate = "DYNAMIC_GROUP_UPDATE",
     /// Delete a dynamic group.
     DynamicGroupDelete = "DYNAMIC_GROUP_DELETE",
+    /// See tag namespaces and the tags that they define.
+    TagNamespaceInspect = "TAG_NAMESPACE_INSPECT",
+    /// Set, change or remove tags of a namespace on resources; define tags in it.
+    TagNamespaceUse = "TAG_NAMESPACE_USE",
+    /// Create a tag namespace.
+    TagNamespaceCreate = "TAG_NAMESPACE_CREATE",
+    /// Describe a tag namespace anew, retire it, bring it back.
+    TagNamespaceUpdate = "TAG_NAMESPACE_UPDATE",
+    /// Put a tag namespace into another compartment.
+    TagNamespaceMove = "TAG_NAMESPACE_MOVE",
+    /// Delete a tag namespace or a tag.
+    TagNamespaceDelete = "TAG_NAMESPACE_DELETE",
     /// Found another tenancy: ours, not Oracle Cloud's; the local administrator alone has it.
     TenancyCreate = "TENANCY_CREATE",
 }

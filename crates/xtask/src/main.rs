@@ -8,6 +8,7 @@ mod fuzz;
 mod lines;
 mod setup;
 mod steps;
+mod syncs;
 mod tidy;
 mod workspace;
 
@@ -24,6 +25,8 @@ usage: cargo xtask COMMAND
   prove [NAME]      run one slow proof, or list them
   prove fuzz [SECONDS] [TARGET...]
                     run the fuzz targets, each for 600 seconds if not said otherwise
+  prove syncs [NAME...]
+                    take each sync out of the code, one at a time, and see a test fail
   bench [ARG...]    compare the release build with its peers; arguments as of wharfinger-bench
   lines             lines of Rust per crate";
 
@@ -55,6 +58,7 @@ fn run(arguments: &[&str]) -> anyhow::Result<Option<()>> {
         ["tidy"] => tidy::run(&workspace.root)?,
         ["prove"] => steps::prove(&workspace, None)?,
         ["prove", "fuzz", arguments @ ..] => fuzz::prove(&workspace, arguments)?,
+        ["prove", "syncs", only @ ..] => syncs::prove(&workspace, only)?,
         ["prove", name] => steps::prove(&workspace, Some(name))?,
         ["bench", arguments @ ..] => steps::bench(&workspace, arguments)?,
         ["lines"] => lines::run(&workspace.root)?,

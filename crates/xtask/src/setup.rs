@@ -10,13 +10,14 @@ use anyhow::{Context, Result, bail};
 use crate::workspace::{Workspace, run as run_command};
 
 /// Debian packages and what they are for.
-const TEST_PACKAGES: [(&str, &str); 7] = [
+const TEST_PACKAGES: [(&str, &str); 8] = [
     ("docker.io", "push and pull with a real Docker engine"),
     ("skopeo", "copies between registries"),
     ("busybox-static", "the content of a test image that runs"),
     ("postgresql-15", "the second metadata engine"),
     ("openssl", "certificates for TLS tests, keys for signatures"),
     ("python3-venv", "Oracle's command line and SDK"),
+    ("strace", "the order of system calls, and faults and kills at them"),
     ("docker-registry", "the answers to compare ours with, and the peer to beat"),
 ];
 const BENCH_PACKAGES: [(&str, &str); 2] =

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use crate::workspace::{Workspace, run};
-use crate::{fuzz, setup, tidy};
+use crate::{fuzz, setup, syncs, tidy};
 
 /// In the order they run: the cheapest first.
 pub(crate) const STEPS: [&str; 8] = ["setup", "fmt", "tidy", "deny", "clippy", "unit", "build", "e2e"];
@@ -79,11 +79,22 @@ pub(crate) fn prove(workspace: &Workspace, name: Option<&str>) -> Result<()> {
     let proofs = ["--release", "--test", "prove", "--"];
     let Some(name) = name else {
         println!("mutants: changes to the policy crate's evaluator");
+        println!("syncs [NAME...]: {}", syncs::names().join(" "));
+        println!("interleavings: the collector meets others on PostgreSQL, statement by statement");
         println!("fuzz [SECONDS] [TARGET...]: {}", fuzz::targets(workspace)?.join(" "));
         return run(&mut e2e(workspace, "release", &[&proofs[..], &["--list"]].concat())?);
     };
     if name == "mutants" {
         return mutants(workspace);
+    }
+    let start = Instant::now();
+    if name == "interleavings" {
+        let test = ["test", "-p", "wharfinger-registry", "--test", "it", "--", "--nocapture", "--exact"];
+        let mut command = workspace.cargo(test)?;
+        command.arg("interleavings::nothing_is_lost_in_any_order").env("WHARFINGER_EVERY_ORDER", "1");
+        run(&mut command)?;
+        println!("{name}: {:.1} minutes", minutes(start.elapsed()));
+        return Ok(());
     }
     run(&mut workspace.cargo(["build", "--release", "-p", "wharfinger"])?)?;
     let start = Instant::now();

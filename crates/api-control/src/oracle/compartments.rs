@@ -1,22 +1,16 @@
 //! `/20160918/compartments`.
 
 use axum::extract::Path;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::response::IntoResponse;
 use axum::routing::{delete, get, post, put};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use wharfinger_iam::FreeformTags;
-use wharfinger_iam::compartments::{self, Compartment};
-use wharfinger_iam::work_requests::WorkRequest;
+use wharfinger_iam::compartments::{self, Compartment, CompartmentText};
 
 use super::caller::{Caller, required};
 use super::query::Parameters;
-use super::tags::{DefinedTags, refuse_defined_tags, refuse_freeform_tags, with_tags};
-use super::{Answer, page, resource, time};
+use super::tags::{TagField, changes, with_tags};
+use super::{Answer, accepted, page, resource, time};
 use crate::v1::Entry;
-
-const WORK_REQUEST: HeaderName = HeaderName::from_static("opc-work-request-id");
 
 pub(super) fn routes() -> Vec<Entry> {
     vec![
@@ -49,7 +43,7 @@ fn view(compartment: &Compartment) -> Value {
         "lifecycleState": compartment.lifecycle_state().as_str(),
         "isAccessible": true,
     });
-    with_tags(view, "{}")
+    with_tags(view, &compartment.tags)
 }
 
 fn answer(compartment: &Compartment) -> Answer {
@@ -62,17 +56,19 @@ struct CreateCompartmentDetails {
     compartment_id: Option<String>,
     name: Option<String>,
     description: Option<String>,
-    freeform_tags: Option<FreeformTags>,
-    defined_tags: Option<DefinedTags>,
+    freeform_tags: TagField,
+    defined_tags: TagField,
 }
 
 async fn create_compartment(caller: Caller) -> Answer {
     let body: CreateCompartmentDetails = caller.body()?;
-    refuse_defined_tags(body.defined_tags.as_ref())?;
-    refuse_freeform_tags(body.freeform_tags.as_ref())?;
     let parent = required("compartmentId", body.compartment_id)?;
-    let (name, description) = (required("name", body.name)?, required("description", body.description)?);
-    answer(&compartments::create_compartment(&caller.ctx, &parent, &name, &description).await?)
+    let name = required("name", body.name)?;
+    let text = CompartmentText {
+        description: Some(required("description", body.description)?),
+        tags: changes(body.freeform_tags, body.defined_tags)?,
+    };
+    answer(&compartments::create_compartment(&caller.ctx, &parent, &name, text).await?)
 }
 
 async fn list_compartments(parameters: Parameters, caller: Caller) -> Answer {
@@ -94,16 +90,15 @@ async fn get_compartment(Path(compartment): Path<String>, caller: Caller) -> Ans
 struct UpdateCompartmentDetails {
     name: Option<String>,
     description: Option<String>,
-    freeform_tags: Option<FreeformTags>,
-    defined_tags: Option<DefinedTags>,
+    freeform_tags: TagField,
+    defined_tags: TagField,
 }
 
 async fn update_compartment(Path(compartment): Path<String>, caller: Caller) -> Answer {
     let body: UpdateCompartmentDetails = caller.body()?;
-    refuse_defined_tags(body.defined_tags.as_ref())?;
-    refuse_freeform_tags(body.freeform_tags.as_ref())?;
-    let (name, description) = (body.name.as_deref(), body.description.as_deref());
-    answer(&compartments::update_compartment(&caller.ctx, &compartment, name, description).await?)
+    let tags = changes(body.freeform_tags, body.defined_tags)?;
+    let text = CompartmentText { description: body.description, tags };
+    answer(&compartments::update_compartment(&caller.ctx, &compartment, body.name.as_deref(), text).await?)
 }
 
 async fn delete_compartment(Path(compartment): Path<String>, caller: Caller) -> Answer {
@@ -120,15 +115,6 @@ async fn move_compartment(Path(compartment): Path<String>, caller: Caller) -> An
     let body: MoveCompartmentDetails = caller.body()?;
     let target = required("targetCompartmentId", body.target_compartment_id)?;
     accepted(&compartments::move_compartment(&caller.ctx, &compartment, &target).await?)
-}
-
-/// The answer of an operation that has a work request.
-fn accepted(request: &WorkRequest) -> Answer {
-    let mut response = StatusCode::ACCEPTED.into_response();
-    if let Ok(id) = HeaderValue::from_str(&request.ocid) {
-        response.headers_mut().insert(WORK_REQUEST, id);
-    }
-    Ok(response)
 }
 
 async fn recover_compartment(Path(compartment): Path<String>, caller: Caller) -> Answer {

@@ -5,12 +5,12 @@ use axum::routing::{delete, get, post, put};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wharfinger_iam::dynamic_groups::{self, DynamicGroup, DynamicGroupText};
-use wharfinger_iam::{Error, FreeformTags, LifecycleState, home};
+use wharfinger_iam::{Error, LifecycleState, home};
 use wharfinger_types::Permission;
 
 use super::caller::{Caller, required};
 use super::query::Parameters;
-use super::tags::{DefinedTags, refuse_defined_tags, with_tags};
+use super::tags::{TagField, changes, with_tags};
 use super::{Answer, nothing, page, resource, time};
 use crate::error::Failure;
 use crate::v1::Entry;
@@ -35,7 +35,7 @@ fn view(group: &DynamicGroup) -> Value {
         "timeCreated": time(group.created_at),
         "lifecycleState": LifecycleState::Active.as_str(),
     });
-    with_tags(view, &group.freeform_tags)
+    with_tags(view, &group.tags)
 }
 
 fn answer(group: &DynamicGroup) -> Answer {
@@ -50,17 +50,16 @@ struct DynamicGroupDetails {
     name: Option<String>,
     description: Option<String>,
     matching_rule: Option<String>,
-    freeform_tags: Option<FreeformTags>,
-    defined_tags: Option<DefinedTags>,
+    freeform_tags: TagField,
+    defined_tags: TagField,
 }
 
 impl DynamicGroupDetails {
     fn text(self) -> Result<DynamicGroupText, Failure> {
-        refuse_defined_tags(self.defined_tags.as_ref())?;
         Ok(DynamicGroupText {
             description: self.description,
             matching_rule: self.matching_rule,
-            freeform_tags: self.freeform_tags,
+            tags: changes(self.freeform_tags, self.defined_tags)?,
         })
     }
 }

@@ -5,12 +5,12 @@ use axum::routing::{delete, get, post, put};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wharfinger_iam::groups::{self, Group, GroupChanges, NewGroup};
-use wharfinger_iam::{FreeformTags, LifecycleState, home, users};
+use wharfinger_iam::{LifecycleState, home, users};
 use wharfinger_types::Permission;
 
 use super::caller::{Caller, required};
 use super::query::Parameters;
-use super::tags::{DefinedTags, refuse_defined_tags, with_tags};
+use super::tags::{TagField, changes, with_tags};
 use super::{Answer, nothing, page, resource, time};
 use crate::v1::Entry;
 
@@ -37,7 +37,7 @@ fn view(group: &Group) -> Value {
         "timeCreated": time(group.created_at),
         "lifecycleState": LifecycleState::Active.as_str(),
     });
-    with_tags(view, &group.freeform_tags)
+    with_tags(view, &group.tags)
 }
 
 fn answer(group: &Group) -> Answer {
@@ -50,19 +50,18 @@ struct CreateGroupDetails {
     compartment_id: Option<String>,
     name: Option<String>,
     description: Option<String>,
-    freeform_tags: Option<FreeformTags>,
-    defined_tags: Option<DefinedTags>,
+    freeform_tags: TagField,
+    defined_tags: TagField,
 }
 
 async fn create_group(caller: Caller) -> Answer {
     let body: CreateGroupDetails = caller.body()?;
-    refuse_defined_tags(body.defined_tags.as_ref())?;
     let compartment = required("compartmentId", body.compartment_id)?;
     let (name, description) = (required("name", body.name)?, required("description", body.description)?);
     let new = NewGroup {
         name: &name,
         description: &description,
-        freeform_tags: body.freeform_tags.unwrap_or_default(),
+        tags: changes(body.freeform_tags, body.defined_tags)?,
     };
     let tenancy = home::tenancy(&caller.ctx, &compartment, Permission::GroupCreate).await?;
     answer(&groups::create_group(&caller.ctx, &tenancy, new).await?)
@@ -84,14 +83,14 @@ async fn get_group(Path(group): Path<String>, caller: Caller) -> Answer {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct UpdateGroupDetails {
     description: Option<String>,
-    freeform_tags: Option<FreeformTags>,
-    defined_tags: Option<DefinedTags>,
+    freeform_tags: TagField,
+    defined_tags: TagField,
 }
 
 async fn update_group(Path(group): Path<String>, caller: Caller) -> Answer {
     let body: UpdateGroupDetails = caller.body()?;
-    refuse_defined_tags(body.defined_tags.as_ref())?;
-    let changes = GroupChanges { description: body.description, freeform_tags: body.freeform_tags };
+    let tags = changes(body.freeform_tags, body.defined_tags)?;
+    let changes = GroupChanges { description: body.description, tags };
     answer(&groups::update_group(&caller.ctx, &caller.tenancy, &group, changes).await?)
 }
 

@@ -15,6 +15,8 @@ mod network_sources;
 mod policies;
 mod query;
 mod security_tokens;
+mod tag_definitions;
+mod tag_namespaces;
 mod tags;
 mod tenancies;
 mod users;
@@ -28,12 +30,14 @@ use axum::{Extension, Json};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::Value;
 use wharfinger_iam::Iam;
+use wharfinger_iam::work_requests::WorkRequest;
 use wharfinger_types::Timestamp;
 
 use crate::error::Failure;
 use crate::v1::{self, Entry, page_of};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("opc-request-id");
+const WORK_REQUEST: HeaderName = HeaderName::from_static("opc-work-request-id");
 
 type Answer = Result<Response, Failure>;
 
@@ -60,6 +64,8 @@ pub(crate) fn routes() -> Vec<Entry> {
         network_sources::routes(),
         dynamic_groups::routes(),
         security_tokens::routes(),
+        tag_namespaces::routes(),
+        tag_definitions::routes(),
         work_requests::routes(),
     ];
     resources.into_iter().flatten().collect()
@@ -106,6 +112,15 @@ fn page(views: Vec<Value>, next: Option<String>) -> Answer {
 /// What a deletion leaves.
 fn nothing() -> Answer {
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// What is called asynchronous: done, and where to read how it went.
+fn accepted(request: &WorkRequest) -> Answer {
+    let mut response = StatusCode::ACCEPTED.into_response();
+    if let Ok(id) = HeaderValue::from_str(&request.ocid) {
+        response.headers_mut().insert(WORK_REQUEST, id);
+    }
+    Ok(response)
 }
 
 fn time(microseconds: i64) -> String {

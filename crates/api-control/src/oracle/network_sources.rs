@@ -5,12 +5,12 @@ use axum::routing::{delete, get, post, put};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wharfinger_iam::network_sources::{self, NetworkSource, NetworkSourceText};
-use wharfinger_iam::{Error, FreeformTags, LifecycleState, home};
+use wharfinger_iam::{Error, LifecycleState, home};
 use wharfinger_types::Permission;
 
 use super::caller::{Caller, required};
 use super::query::Parameters;
-use super::tags::{DefinedTags, refuse_defined_tags, with_tags};
+use super::tags::{TagField, changes, with_tags};
 use super::{Answer, nothing, page, resource, time};
 use crate::error::Failure;
 use crate::v1::Entry;
@@ -37,7 +37,7 @@ fn view(source: &NetworkSource) -> Value {
         "timeCreated": time(source.created_at),
         "lifecycleState": LifecycleState::Active.as_str(),
     });
-    with_tags(view, &source.freeform_tags)
+    with_tags(view, &source.tags)
 }
 
 fn answer(source: &NetworkSource) -> Answer {
@@ -56,13 +56,12 @@ struct NetworkSourceDetails {
     /// Has no effect in Oracle Cloud either.
     #[serde(rename = "services")]
     _services: Option<Vec<String>>,
-    freeform_tags: Option<FreeformTags>,
-    defined_tags: Option<DefinedTags>,
+    freeform_tags: TagField,
+    defined_tags: TagField,
 }
 
 impl NetworkSourceDetails {
     fn text(self) -> Result<NetworkSourceText, Failure> {
-        refuse_defined_tags(self.defined_tags.as_ref())?;
         if let Some(network) = self.virtual_source_list.and_then(|list| list.into_iter().next()) {
             let value = network.to_string().chars().take(120).collect();
             let remedy = "there are no virtual cloud networks here: use `publicSourceList`";
@@ -71,7 +70,7 @@ impl NetworkSourceDetails {
         Ok(NetworkSourceText {
             description: self.description,
             public_sources: self.public_source_list,
-            freeform_tags: self.freeform_tags,
+            tags: changes(self.freeform_tags, self.defined_tags)?,
         })
     }
 }

@@ -4,12 +4,12 @@ use axum::extract::Path;
 use axum::routing::{delete, get, post, put};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use wharfinger_iam::LifecycleState;
 use wharfinger_iam::policies::{self, Policy, PolicyText};
-use wharfinger_iam::{FreeformTags, LifecycleState};
 
 use super::caller::{Caller, required};
 use super::query::Parameters;
-use super::tags::{DefinedTags, refuse_defined_tags, refuse_freeform_tags, with_tags};
+use super::tags::{TagField, changes, with_tags};
 use super::{Answer, nothing, page, resource, time};
 use crate::v1::Entry;
 
@@ -34,7 +34,7 @@ fn view(policy: &Policy) -> Value {
         "timeCreated": time(policy.created_at),
         "lifecycleState": LifecycleState::Active.as_str(),
     });
-    with_tags(view, "{}")
+    with_tags(view, &policy.tags)
 }
 
 fn answer(policy: &Policy) -> Answer {
@@ -49,20 +49,19 @@ struct CreatePolicyDetails {
     description: Option<String>,
     statements: Option<Vec<String>>,
     version_date: Option<String>,
-    freeform_tags: Option<FreeformTags>,
-    defined_tags: Option<DefinedTags>,
+    freeform_tags: TagField,
+    defined_tags: TagField,
 }
 
 async fn create_policy(caller: Caller) -> Answer {
     let body: CreatePolicyDetails = caller.body()?;
-    refuse_defined_tags(body.defined_tags.as_ref())?;
-    refuse_freeform_tags(body.freeform_tags.as_ref())?;
     let compartment = required("compartmentId", body.compartment_id)?;
     let name = required("name", body.name)?;
     let text = PolicyText {
         description: Some(required("description", body.description)?),
         statements: Some(required("statements", body.statements)?),
         version_date: body.version_date,
+        tags: changes(body.freeform_tags, body.defined_tags)?,
     };
     answer(&policies::create_policy(&caller.ctx, &compartment, &name, text).await?)
 }
@@ -85,18 +84,17 @@ struct UpdatePolicyDetails {
     description: Option<String>,
     statements: Option<Vec<String>>,
     version_date: Option<String>,
-    freeform_tags: Option<FreeformTags>,
-    defined_tags: Option<DefinedTags>,
+    freeform_tags: TagField,
+    defined_tags: TagField,
 }
 
 async fn update_policy(Path(policy): Path<String>, caller: Caller) -> Answer {
     let body: UpdatePolicyDetails = caller.body()?;
-    refuse_defined_tags(body.defined_tags.as_ref())?;
-    refuse_freeform_tags(body.freeform_tags.as_ref())?;
     let text = PolicyText {
         description: body.description,
         statements: body.statements,
         version_date: body.version_date,
+        tags: changes(body.freeform_tags, body.defined_tags)?,
     };
     answer(&policies::update_policy(&caller.ctx, &policy, text).await?)
 }

@@ -19,6 +19,7 @@ const MAX_LIMIT: usize = 1_000;
 pub(super) struct ListQuery {
     compartment_id: Option<String>,
     pub(super) compartment_id_in_subtree: Option<bool>,
+    pub(super) include_subcompartments: Option<bool>,
     limit: Option<usize>,
     page: Option<String>,
     name: Option<String>,

@@ -50,7 +50,7 @@ async fn get_tenancy(Path(tenancy): Path<String>, caller: Caller) -> Answer {
         "description": "",
         "homeRegionKey": tenancy.region_key,
     });
-    json_answer(with_tags(view, "{}"))
+    json_answer(with_tags(view, &home::tags(&caller.ctx, &tenancy).await?))
 }
 
 /// The caller's region; everybody may know it.

@@ -7,12 +7,12 @@ use axum::routing::{delete, get, post, put};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use wharfinger_iam::users::{self, NewUser, User, UserChanges};
-use wharfinger_iam::{Capability, Error, FreeformTags, home};
+use wharfinger_iam::{Capability, Error, home};
 use wharfinger_types::Permission;
 
 use super::caller::{Caller, required};
 use super::query::Parameters;
-use super::tags::{DefinedTags, refuse_defined_tags, with_tags};
+use super::tags::{TagField, changes, with_tags};
 use super::{Answer, nothing, page, resource, time};
 use crate::v1::Entry;
 
@@ -65,7 +65,7 @@ fn view(user: &User) -> Value {
         "capabilities": capabilities,
         "isMfaActivated": false,
     });
-    with_tags(view, &user.freeform_tags)
+    with_tags(view, &user.tags)
 }
 
 fn answer(user: &User) -> Answer {
@@ -79,20 +79,19 @@ struct CreateUserDetails {
     name: Option<String>,
     description: Option<String>,
     email: Option<String>,
-    freeform_tags: Option<FreeformTags>,
-    defined_tags: Option<DefinedTags>,
+    freeform_tags: TagField,
+    defined_tags: TagField,
 }
 
 async fn create_user(caller: Caller) -> Answer {
     let body: CreateUserDetails = caller.body()?;
-    refuse_defined_tags(body.defined_tags.as_ref())?;
     let compartment = required("compartmentId", body.compartment_id)?;
     let (name, description) = (required("name", body.name)?, required("description", body.description)?);
     let new = NewUser {
         name: &name,
         description: &description,
         email: body.email.as_deref(),
-        freeform_tags: body.freeform_tags.unwrap_or_default(),
+        tags: changes(body.freeform_tags, body.defined_tags)?,
     };
     let tenancy = home::tenancy(&caller.ctx, &compartment, Permission::UserCreate).await?;
     answer(&users::create_user(&caller.ctx, &tenancy, new).await?)
@@ -115,15 +114,14 @@ async fn get_user(Path(user): Path<String>, caller: Caller) -> Answer {
 struct UpdateUserDetails {
     description: Option<String>,
     email: Option<String>,
-    freeform_tags: Option<FreeformTags>,
-    defined_tags: Option<DefinedTags>,
+    freeform_tags: TagField,
+    defined_tags: TagField,
 }
 
 async fn update_user(Path(user): Path<String>, caller: Caller) -> Answer {
     let body: UpdateUserDetails = caller.body()?;
-    refuse_defined_tags(body.defined_tags.as_ref())?;
-    let changes =
-        UserChanges { description: body.description, email: body.email, freeform_tags: body.freeform_tags };
+    let tags = changes(body.freeform_tags, body.defined_tags)?;
+    let changes = UserChanges { description: body.description, email: body.email, tags };
     answer(&users::update_user(&caller.ctx, &caller.tenancy, &user, changes).await?)
 }
 

@@ -16,11 +16,26 @@ pub(super) fn routes() -> Vec<Entry> {
     vec![
         ("list_work_requests", "/20160918/workRequests", get(list_work_requests)),
         ("get_work_request", "/20160918/workRequests/{request}", get(get_work_request)),
+        (
+            "get_tagging_work_request",
+            "/20160918/taggingWorkRequests/{request}",
+            get(get_tagging_work_request),
+        ),
     ]
+}
+
+/// The kind of its resource.
+fn entity(request: &WorkRequest) -> &'static str {
+    match request.resource_kind() {
+        "tagdefinition" => "tagDefinition",
+        "tagnamespace" => "tagNamespace",
+        _ => "compartment",
+    }
 }
 
 /// It began and ended with the request that made it.
 fn view(request: &WorkRequest) -> Value {
+    let entity = entity(request);
     let at = time(request.created_at);
     let (status, action) = match request.failure {
         None if request.operation == Kind::MoveCompartment.as_str() => ("SUCCEEDED", "UPDATED"),
@@ -36,7 +51,7 @@ fn view(request: &WorkRequest) -> Value {
         "operationType": request.operation,
         "compartmentId": request.compartment,
         "status": status,
-        "resources": [{ "identifier": request.resource, "entityType": "compartment", "actionType": action }],
+        "resources": [{ "identifier": request.resource, "entityType": entity, "actionType": action }],
         "errors": errors,
         "logs": [],
         "timeAccepted": at,
@@ -48,6 +63,18 @@ fn view(request: &WorkRequest) -> Value {
 
 async fn get_work_request(Path(request): Path<String>, caller: Caller) -> Answer {
     Ok(Json(view(&work_requests::get_work_request(&caller.ctx, &request).await?)).into_response())
+}
+
+/// What `--wait-for-state` of the command line asks for.
+async fn get_tagging_work_request(Path(request): Path<String>, caller: Caller) -> Answer {
+    let request = work_requests::get_tagging_work_request(&caller.ctx, &request).await?;
+    let mut view = view(&request);
+    if let Some(fields) = view.as_object_mut()
+        && request.resource_kind() == "tagnamespace"
+    {
+        fields.insert("operationType".to_owned(), "DELETE_NON_EMPTY_TAG_NAMESPACE".into());
+    }
+    Ok(Json(view).into_response())
 }
 
 async fn list_work_requests(parameters: Parameters, caller: Caller) -> Answer {

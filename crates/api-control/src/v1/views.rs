@@ -11,8 +11,8 @@ use super::time;
 
 const ACTIVE: &str = "ACTIVE";
 const INACTIVE: &str = "INACTIVE";
-const AVAILABLE: &str = "AVAILABLE";
-const DELETED: &str = "DELETED";
+pub(crate) const AVAILABLE: &str = "AVAILABLE";
+pub(crate) const DELETED: &str = "DELETED";
 
 /// A user.
 #[derive(Debug, Serialize, ToSchema)]

@@ -3,27 +3,33 @@
 //! The file system gives three promises used here: a name made exclusively is made once, a file is
 //! durable after fdatasync, a name after an fsync of its directory. No rename, no lock, no mapping.
 
+mod disk;
+mod list;
+mod names;
 mod reader;
 mod syscalls;
 mod writer;
 
 use std::fmt;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::{BlobStore, Error, ObjectId, ObjectReader, ObjectWriter};
+pub use disk::{Disk, DiskFile, NameIter};
+use names::Names;
 use reader::ReadBuffers;
+use syscalls::Directory;
 use writer::{FileWriter, Writing};
 
 /// Keeps objects as files below one directory. A removed id can be created again.
 pub struct FileStore {
-    path: PathBuf,
-    root: Arc<OwnedFd>,
+    disk: Arc<dyn Disk>,
+    names: Arc<Names>,
     writing: Arc<Writing>,
     buffers: Arc<ReadBuffers>,
 }
@@ -32,45 +38,39 @@ impl FileStore {
     /// Opens the store in `root`. Makes that directory (its parent must be there) and the shards
     /// in it where absent, readable for the owner only, and makes them durable.
     pub async fn open(root: &Path) -> Result<FileStore, Error> {
-        let path = root.to_owned();
-        let action = format!("open the object directory {}", path.display());
-        let opened = blocking(action.clone(), {
-            let path = path.clone();
-            move || prepare(&path).map_err(|source| Error::io(action, source))
-        });
-        Ok(FileStore {
-            root: Arc::new(opened.await?),
-            path,
-            writing: Arc::default(),
-            buffers: Arc::default(),
+        let action = format!("open the object directory {}", root.display());
+        let root = root.to_owned();
+        blocking(action.clone(), move || {
+            let disk = Directory::open(&root).map_err(|source| Error::io(action, source))?;
+            FileStore::on(Arc::new(disk))
         })
+        .await
     }
 
-    /// Starts the fsync that makes the name of the object durable.
-    fn sync_name(&self, id: &ObjectId) -> JoinHandle<io::Result<()>> {
-        let (root, shard) = (Arc::clone(&self.root), shard(id).to_owned());
-        spawn_blocking(move || syscalls::sync_directory(&root, &shard))
+    /// Opens the store on a disk, which may be one of a test. Blocks.
+    pub fn on(disk: Arc<dyn Disk>) -> Result<FileStore, Error> {
+        let action = format!("make the directories of {disk:?}");
+        prepare(&*disk).map_err(|source| Error::io(action, source))?;
+        let names = Arc::new(Names::new(Arc::clone(&disk)));
+        Ok(FileStore { disk, names, writing: Arc::default(), buffers: Arc::default() })
     }
 }
 
 impl fmt::Debug for FileStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileStore").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("FileStore").field("disk", &self.disk).finish_non_exhaustive()
     }
 }
 
 /// Syncs at every start, not only after making a directory: an earlier start may have been cut
 /// between the two.
-fn prepare(path: &Path) -> io::Result<OwnedFd> {
-    syscalls::make_directory(path)?;
-    let root = syscalls::open_directory(path)?;
+fn prepare(disk: &dyn Disk) -> io::Result<()> {
     for number in 0..=u8::MAX {
-        syscalls::make_directory(&path.join(format!("{number:02x}")))?;
+        disk.make_directory(&format!("{number:02x}"))?;
     }
     // The shards' names; what comes into a shard is synced when it comes.
-    syscalls::sync_directory(&root, ".")?;
-    syscalls::sync_directory(&root, "..")?;
-    Ok(root)
+    disk.sync_directory(".")?;
+    disk.sync_directory("..")
 }
 
 /// The last two digits of the id: those are random, its beginning is the time.
@@ -100,59 +100,74 @@ async fn finished<T>(action: String, task: JoinHandle<T>) -> Result<T, Error> {
 impl BlobStore for FileStore {
     async fn create(&self, id: &ObjectId) -> Result<Box<dyn ObjectWriter>, Error> {
         let action = format!("create object {id}");
-        let (root, writing) = (Arc::clone(&self.root), Arc::clone(&self.writing));
+        let (disk, names, writing) = (self.disk.clone(), self.names.clone(), self.writing.clone());
         let (id_made, action_made) = (id.clone(), action.clone());
-        let object = blocking(action, move || match syscalls::create(&root, &name(&id_made)) {
-            Ok(file) => Ok(writing.adopt(&id_made, file)),
-            Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {
-                Err(Error::AlreadyExists { id: id_made })
+        let (object, synced) = blocking(action, move || {
+            let name_sync = names.begin(&id_made);
+            match disk.create(&name(&id_made)) {
+                Ok(file) => Ok((writing.adopt(&id_made, file), name_sync.spawn())),
+                Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {
+                    Err(Error::AlreadyExists { id: id_made })
+                }
+                Err(source) => Err(Error::io(action_made, source)),
             }
-            Err(source) => Err(Error::io(action_made, source)),
-        });
-        Ok(Box::new(FileWriter::new(object.await?, 0, 0, self.sync_name(id))))
+        })
+        .await?;
+        Ok(Box::new(FileWriter::new(object, 0, 0, Arc::clone(&self.names), synced)))
     }
 
     async fn resume(&self, id: &ObjectId, offset: u64) -> Result<Box<dyn ObjectWriter>, Error> {
-        let (root, writing, id_open) = (Arc::clone(&self.root), Arc::clone(&self.writing), id.clone());
+        let (disk, names, writing) = (self.disk.clone(), self.names.clone(), self.writing.clone());
+        let id_open = id.clone();
         let resumed = blocking(format!("resume object {id}"), move || {
-            let file = syscalls::open_for_writing(&root, &name(&id_open))
-                .map_err(|source| open_error("resume", id_open.clone(), source))?;
+            let failed = |source| open_error("resume", id_open.clone(), source);
+            names.trust(&id_open).map_err(failed)?;
+            let name_sync = names.begin(&id_open);
+            let file = disk.open_for_writing(&name(&id_open)).map_err(failed)?;
             let object = writing.adopt(&id_open, file);
             let turn = object.take_over(offset)?;
-            Ok((object, turn))
+            // The process that created the object may have died before its name was durable.
+            Ok((object, turn, name_sync.spawn()))
         });
-        let (object, turn) = resumed.await?;
-        // The process that created the object may have died before its name was durable.
-        Ok(Box::new(FileWriter::new(object, turn, offset, self.sync_name(id))))
+        let (object, turn, synced) = resumed.await?;
+        Ok(Box::new(FileWriter::new(object, turn, offset, Arc::clone(&self.names), synced)))
     }
 
     async fn open(&self, id: &ObjectId) -> Result<ObjectReader, Error> {
-        let file = match syscalls::open_cached(&self.root, &name(id)) {
+        let file = match self.disk.open_cached(&name(id)) {
             Some(file) => file,
             None => {
-                let (root, id_open) = (Arc::clone(&self.root), id.clone());
+                let (disk, id_open) = (Arc::clone(&self.disk), id.clone());
                 let opened = blocking(format!("open object {id}"), move || {
-                    syscalls::open_for_reading(&root, &name(&id_open))
+                    disk.open_for_reading(&name(&id_open))
                         .map_err(|source| open_error("open", id_open, source))
                 });
                 opened.await?
             }
         };
-        let size = syscalls::size(&file)
-            .map_err(|source| Error::io(format!("get the size of object {id}"), source))?;
-        let (id_read, file, buffers) = (id.clone(), Arc::new(file), Arc::clone(&self.buffers));
-        Ok(ObjectReader::new(id.clone(), size, move |range| {
+        let size = file.size().map_err(|source| Error::io(format!("get the size of object {id}"), source))?;
+        let changed_at =
+            file.changed_at().map_err(|source| Error::io(format!("get the age of object {id}"), source))?;
+        let (id_read, file, buffers) = (id.clone(), file, Arc::clone(&self.buffers));
+        let reader = ObjectReader::new(id.clone(), size, move |range| {
             reader::read(id_read.clone(), Arc::clone(&file), range, Arc::clone(&buffers))
-        }))
+        });
+        Ok(reader.changed_at(changed_at))
     }
 
     async fn remove(&self, id: &ObjectId) -> Result<(), Error> {
         let action = format!("remove object {id}");
-        let (root, name) = (Arc::clone(&self.root), name(id));
+        let (disk, names, id) = (self.disk.clone(), self.names.clone(), id.clone());
         blocking(action.clone(), move || {
-            syscalls::remove(&root, &name).map_err(|source| Error::io(action, source))
+            disk.remove(&name(&id)).map_err(|source| Error::io(action, source))?;
+            names.forget(&id);
+            Ok(())
         })
         .await
+    }
+
+    fn list(&self) -> BoxStream<'static, Result<Vec<ObjectId>, Error>> {
+        list::list(Arc::clone(&self.disk))
     }
 }
 

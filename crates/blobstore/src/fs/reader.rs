@@ -1,6 +1,5 @@
 //! Streams a range of a file: from the page cache at once, from the disk on another thread.
 
-use std::fs::File;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +8,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tokio::task::{JoinHandle, coop, spawn_blocking};
 
-use super::{finished, syscalls};
+use super::{DiskFile, finished};
 use crate::{Error, ObjectId};
 
 const PIECE: usize = 256 * 1024;
@@ -66,7 +65,7 @@ impl Drop for Piece {
 /// The bytes of `range`, in items of [`PIECE`] bytes but for the last.
 pub(super) fn read(
     id: ObjectId,
-    file: Arc<File>,
+    file: Arc<dyn DiskFile>,
     range: Range<u64>,
     buffers: Arc<ReadBuffers>,
 ) -> BoxStream<'static, Result<Bytes, Error>> {
@@ -76,7 +75,7 @@ pub(super) fn read(
 
 struct Pieces {
     id: ObjectId,
-    file: Arc<File>,
+    file: Arc<dyn DiskFile>,
     /// What no read was started for.
     range: Range<u64>,
     buffers: Arc<ReadBuffers>,
@@ -117,7 +116,7 @@ impl Pieces {
         let offset = self.range.start;
         self.range.start += length as u64;
         let mut piece = self.buffers.take(length);
-        let cached = syscalls::read_cached(&self.file, piece.as_mut(), offset);
+        let cached = self.file.read_cached(piece.as_mut(), offset);
         if cached == length {
             return Some(Read::Cached(piece));
         }
@@ -126,8 +125,8 @@ impl Pieces {
             let rest = piece.as_mut().get_mut(cached..).unwrap_or_default();
             let missing = rest.len();
             let from = offset + cached as u64;
-            let read = syscalls::read_at(&file, rest, from)
-                .map_err(|source| Error::io(format!("read object {id}"), source))?;
+            let read =
+                file.read_at(rest, from).map_err(|source| Error::io(format!("read object {id}"), source))?;
             if read < missing {
                 return Err(Error::Short { id, found: from + read as u64, wanted });
             }

@@ -1,101 +1,135 @@
-//! Every system call of the file-system adapter, and nothing else.
-//!
-//! Names are relative to the root directory: a shard (`3f`) or an object (`3f/<id>`). All of them
-//! may block, but for the two that look only at what the kernel has in memory.
+//! The real file system: every system call of the adapter, and nothing else.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, Dir, DirEntry, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, ReadWriteFlags};
+
+use super::disk::{Disk, DiskFile, NameIter};
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 const READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 const WRITE: OFlags = OFlags::WRONLY.union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 const CREATE: OFlags = WRITE.union(OFlags::CREATE).union(OFlags::EXCL);
 
-pub(super) fn open_directory(path: &Path) -> io::Result<OwnedFd> {
-    Ok(rustix::fs::open(path, DIRECTORY, Mode::empty())?)
+/// A directory that is held open.
+pub(super) struct Directory {
+    path: PathBuf,
+    held: OwnedFd,
 }
 
-/// Makes a directory that only its owner may enter; one that is there is left as it is.
-pub(super) fn make_directory(path: &Path) -> io::Result<()> {
-    match rustix::fs::mkdirat(CWD, path, Mode::RWXU) {
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path.fmt(f)
+    }
+}
+
+impl Directory {
+    /// Opens the directory, and makes it if it is not there.
+    pub(super) fn open(path: &Path) -> io::Result<Directory> {
+        make(rustix::fs::mkdirat(CWD, path, Mode::RWXU))?;
+        let held = rustix::fs::open(path, DIRECTORY, Mode::empty())?;
+        Ok(Directory { path: path.to_owned(), held })
+    }
+
+    fn open_file(&self, name: &str, flags: OFlags, mode: Mode) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(File::from(rustix::fs::openat(&self.held, name, flags, mode)?)))
+    }
+}
+
+fn make(made: rustix::io::Result<()>) -> io::Result<()> {
+    match made {
         Err(Errno::EXIST) => Ok(()),
         made => Ok(made?),
     }
 }
 
-/// Makes the entries of a directory durable. The directory is opened for this one call: 256 that
-/// stay open would be a quarter of a common limit.
-pub(super) fn sync_directory(root: &OwnedFd, shard: &str) -> io::Result<()> {
-    let directory = rustix::fs::openat(root, shard, DIRECTORY, Mode::empty())?;
-    Ok(rustix::fs::fsync(directory)?)
-}
-
-pub(super) fn create(root: &OwnedFd, name: &str) -> io::Result<File> {
-    Ok(rustix::fs::openat(root, name, CREATE, Mode::RUSR | Mode::WUSR)?.into())
-}
-
-pub(super) fn open_for_writing(root: &OwnedFd, name: &str) -> io::Result<File> {
-    Ok(rustix::fs::openat(root, name, WRITE, Mode::empty())?.into())
-}
-
-pub(super) fn open_for_reading(root: &OwnedFd, name: &str) -> io::Result<File> {
-    Ok(rustix::fs::openat(root, name, READ, Mode::empty())?.into())
-}
-
-/// Opens for reading if that needs no disk. `None` says nothing about the object.
-pub(super) fn open_cached(root: &OwnedFd, name: &str) -> Option<File> {
-    rustix::fs::openat2(root, name, READ, Mode::empty(), ResolveFlags::CACHED).ok().map(File::from)
-}
-
-/// Removes the name; one that is not there is no error.
-pub(super) fn remove(root: &OwnedFd, name: &str) -> io::Result<()> {
-    match rustix::fs::unlinkat(root, name, AtFlags::empty()) {
-        Err(Errno::NOENT) => Ok(()),
-        removed => Ok(removed?),
+impl Disk for Directory {
+    fn make_directory(&self, name: &str) -> io::Result<()> {
+        make(rustix::fs::mkdirat(&self.held, name, Mode::RWXU))
     }
-}
 
-pub(super) fn size(file: &File) -> io::Result<u64> {
-    Ok(file.metadata()?.len())
-}
+    /// The directory is opened for this one call: 256 that stay open would be a quarter of a common
+    /// limit.
+    fn sync_directory(&self, name: &str) -> io::Result<()> {
+        let directory = rustix::fs::openat(&self.held, name, DIRECTORY, Mode::empty())?;
+        Ok(rustix::fs::fsync(directory)?)
+    }
 
-pub(super) fn truncate(file: &File, size: u64) -> io::Result<()> {
-    file.set_len(size)
-}
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.open_file(name, CREATE, Mode::RUSR | Mode::WUSR)
+    }
 
-/// Writes all bytes at `offset`, going on after a short write.
-pub(super) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    file.write_all_at(bytes, offset)
-}
+    fn open_for_writing(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.open_file(name, WRITE, Mode::empty())
+    }
 
-/// Makes the bytes and the size of a file durable.
-pub(super) fn sync_data(file: &File) -> io::Result<()> {
-    file.sync_data()
-}
+    fn open_for_reading(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.open_file(name, READ, Mode::empty())
+    }
 
-/// Reads from `offset` until the buffer is full or the file ends; returns the bytes read.
-pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut filled = 0;
-    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, offset + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+    fn open_cached(&self, name: &str) -> Option<Arc<dyn DiskFile>> {
+        let opened = rustix::fs::openat2(&self.held, name, READ, Mode::empty(), ResolveFlags::CACHED);
+        Some(Arc::new(File::from(opened.ok()?)))
+    }
+
+    fn names(&self, shard: &str) -> io::Result<NameIter> {
+        let entries = Dir::new(rustix::fs::openat(&self.held, shard, DIRECTORY, Mode::empty())?)?;
+        let name = |entry: DirEntry| entry.file_name().to_str().unwrap_or_default().to_owned();
+        Ok(Box::new(entries.map(move |entry| Ok(name(entry?)))))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        match rustix::fs::unlinkat(&self.held, name, AtFlags::empty()) {
+            Err(Errno::NOENT) => Ok(()),
+            removed => Ok(removed?),
         }
     }
-    Ok(filled)
 }
 
-/// Reads what the page cache has at `offset`, and does not wait for more. 0 says nothing about the
-/// file: not cached, not supported by the file system, an error, or the end.
-pub(super) fn read_cached(file: &File, buffer: &mut [u8], offset: u64) -> usize {
-    let buffers = &mut [IoSliceMut::new(buffer)];
-    rustix::io::preadv2(file, buffers, offset, ReadWriteFlags::NOWAIT).unwrap_or(0)
+impl DiskFile for File {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn changed_at(&self) -> io::Result<i128> {
+        let metadata = self.metadata()?;
+        Ok(i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec()))
+    }
+
+    fn truncate(&self, size: u64) -> io::Result<()> {
+        self.set_len(size)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        File::sync_data(self)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut filled = 0;
+        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match FileExt::read_at(self, rest, offset + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn read_cached(&self, buffer: &mut [u8], offset: u64) -> usize {
+        let buffers = &mut [IoSliceMut::new(buffer)];
+        rustix::io::preadv2(self, buffers, offset, ReadWriteFlags::NOWAIT).unwrap_or(0)
+    }
 }

@@ -1,14 +1,14 @@
 //! Writes to one file at a time, and keeps what a dropped future left running away from it.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
 
-use super::{blocking, finished, syscalls};
+use super::names::Names;
+use super::{DiskFile, blocking, finished};
 use crate::{Chunk, Error, ObjectId, ObjectWriter};
 
 /// The objects that a writer, or a system call that outlived its writer, still has open.
@@ -18,7 +18,7 @@ pub(super) struct Writing(Mutex<HashMap<ObjectId, Weak<OpenObject>>>);
 /// An object open for writing. All its writers share this one, so that they can't overlap.
 pub(super) struct OpenObject {
     id: ObjectId,
-    file: File,
+    file: Arc<dyn DiskFile>,
     /// Which writer may change the file, held during each change. A write whose future was dropped
     /// runs on in its thread; without this it could land behind the cut of a later resume.
     turn: Mutex<u64>,
@@ -27,7 +27,7 @@ pub(super) struct OpenObject {
 
 impl Writing {
     /// The open object of this id: the one there is, else a new one around `file`.
-    pub(super) fn adopt(self: &Arc<Writing>, id: &ObjectId, file: File) -> Arc<OpenObject> {
+    pub(super) fn adopt(self: &Arc<Writing>, id: &ObjectId, file: Arc<dyn DiskFile>) -> Arc<OpenObject> {
         let mut objects = lock(&self.0);
         if let Some(open) = objects.get(id).and_then(Weak::upgrade) {
             return open;
@@ -45,12 +45,12 @@ impl OpenObject {
     pub(super) fn take_over(&self, offset: u64) -> Result<u64, Error> {
         let failed = |source| Error::io(format!("cut object {} to {offset} bytes", self.id), source);
         let mut turn = lock(&self.turn);
-        let found = syscalls::size(&self.file).map_err(failed)?;
+        let found = self.file.size().map_err(failed)?;
         if found < offset {
             return Err(Error::Short { id: self.id.clone(), found, wanted: offset });
         }
         *turn += 1;
-        syscalls::truncate(&self.file, offset).map_err(failed)?;
+        self.file.truncate(offset).map_err(failed)?;
         Ok(*turn)
     }
 }
@@ -73,6 +73,7 @@ pub(super) struct FileWriter {
     object: Arc<OpenObject>,
     turn: u64,
     offset: u64,
+    names: Arc<Names>,
     /// The fsync of the directory, until it has been awaited.
     name: Option<JoinHandle<io::Result<()>>>,
     /// Unset for the length of each call, so that one that fails or is dropped leaves it unset.
@@ -84,9 +85,10 @@ impl FileWriter {
         object: Arc<OpenObject>,
         turn: u64,
         offset: u64,
+        names: Arc<Names>,
         name: JoinHandle<io::Result<()>>,
     ) -> FileWriter {
-        FileWriter { object, turn, offset, name: Some(name), usable: true }
+        FileWriter { object, turn, offset, names, name: Some(name), usable: true }
     }
 
     fn begin(&mut self) -> Result<(), Error> {
@@ -99,7 +101,7 @@ impl FileWriter {
     async fn change(
         &self,
         verb: &str,
-        work: impl FnOnce(&File) -> io::Result<()> + Send + 'static,
+        work: impl FnOnce(&dyn DiskFile) -> io::Result<()> + Send + 'static,
     ) -> Result<(), Error> {
         let (object, mine) = (Arc::clone(&self.object), self.turn);
         let action = format!("{verb} object {}", object.id);
@@ -108,7 +110,7 @@ impl FileWriter {
             if *turn != mine {
                 return Err(Error::Poisoned { id: object.id.clone() });
             }
-            work(&object.file).map_err(|source| Error::io(action, source))
+            work(&*object.file).map_err(|source| Error::io(action, source))
         })
         .await
     }
@@ -119,7 +121,7 @@ impl ObjectWriter for FileWriter {
     async fn write(&mut self, chunk: Chunk) -> Result<(), Error> {
         self.begin()?;
         let (offset, length) = (self.offset, chunk.len() as u64);
-        self.change("write", move |file| syscalls::write_at(file, &chunk, offset)).await?;
+        self.change("write", move |file| file.write_at(&chunk, offset)).await?;
         self.offset += length;
         self.usable = true;
         Ok(())
@@ -127,7 +129,9 @@ impl ObjectWriter for FileWriter {
 
     async fn sync(&mut self) -> Result<(), Error> {
         self.begin()?;
-        self.change("sync", syscalls::sync_data).await?;
+        let (names, id) = (Arc::clone(&self.names), self.object.id.clone());
+        let sync = move |file: &dyn DiskFile| file.sync_data().inspect_err(|_| names.lose(&id));
+        self.change("sync", sync).await?;
         if let Some(name) = self.name.take() {
             let action = format!("sync the directory of object {}", self.object.id);
             let synced = finished(action.clone(), name).await?;

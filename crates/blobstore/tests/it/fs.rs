@@ -98,37 +98,6 @@ fn a_cancelled_sync_poisons_the_writer() {
     });
 }
 
-#[test]
-fn a_directory_that_does_not_sync_after_a_create_fails_the_sync() {
-    one_blocking_thread().block_on(directory_that_does_not_sync(false));
-}
-
-#[test]
-fn a_directory_that_does_not_sync_after_a_resume_fails_the_sync() {
-    one_blocking_thread().block_on(directory_that_does_not_sync(true));
-}
-
-/// Takes the shard away after the file was made or cut and before the fsync of the shard begins.
-async fn directory_that_does_not_sync(resumed: bool) {
-    let scratch = Scratch::new();
-    let store = FileStore::open(&scratch.root()).await.unwrap();
-    let id = if resumed { stored(&store, b"x").await } else { ObjectId::fresh() };
-    let path = file(&scratch.root(), &id);
-    let before = gate();
-    let mut opening = if resumed { store.resume(&id, 0) } else { store.create(&id) };
-    assert!((&mut opening).now_or_never().is_none());
-    drop(before);
-    wait_until("the file is empty", || fs::metadata(&path).is_ok_and(|file| file.len() == 0));
-    let fsync = gate();
-    let mut writer = opening.await.unwrap();
-    fs::rename(path.parent().unwrap(), scratch.0.join("away")).unwrap();
-    drop(fsync);
-    let error = writer.sync().await.unwrap_err();
-    assert!(matches!(error, Error::Io { .. }), "{error:?}");
-    assert!(error.to_string().contains("directory"), "{error}");
-    assert!(matches!(writer.sync().await, Err(Error::Poisoned { .. })));
-}
-
 fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !condition() {

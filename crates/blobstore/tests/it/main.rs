@@ -6,6 +6,7 @@ mod contract;
 mod fs;
 mod id;
 mod property;
+mod simulated;
 
 use std::path::{Path, PathBuf};
 

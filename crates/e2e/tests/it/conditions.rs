@@ -1,4 +1,4 @@
-//! Policies that look at where a request comes from and what it asks, against the real program.
+//! Policies that look at where a request comes from, what it asks, and at tags, against the real program.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -106,7 +106,51 @@ async fn a_policy_for_an_operation_gives_no_other(engine: EngineKind) {
     }
 }
 
+async fn defined_tags_decide_from_the_next_request_on(engine: EngineKind) {
+    let program = Program::start(engine);
+    let admin = Signer::administrator(&program);
+    let group = create(&admin, "groups", json!({ "name": "Builders" })).await;
+    let ops = create(&admin, "tagNamespaces", json!({ "name": "Ops" })).await;
+    let team = json!({ "name": "Team", "description": "" }).to_string();
+    let tags = format!("/20160918/tagNamespaces/{ops}/tags");
+    assert_eq!(admin.send("POST", &tags, &team).await.status(), StatusCode::OK);
+    let statement = "Allow any-user to read repos in tenancy where \
+                     request.principal.group.tag.Ops.Team = target.resource.compartment.tag.Ops.Team";
+    create(&admin, "policies", json!({ "name": "teams", "statements": [statement] })).await;
+    let bob = program.new_user("bob");
+    program.admin(&["group", "add-user", "Builders", "bob"]);
+    let image = program.image("app");
+    program.administrator().push_image(&image, "1", &Bytes::from_static(b"a layer")).await.unwrap();
+    let bob = bob.bearer(&bob.token(&[&format!("repository:{image}:pull")]).await.unwrap());
+
+    let change = async |target: String, body: Value| {
+        let answer = admin.send("PUT", &format!("/20160918/{target}"), &body.to_string()).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
+    };
+    let tag = |value: &str| json!({ "definedTags": { "Ops": { "Team": value } } });
+    let compartment = format!("compartments/{}", admin.tenancy);
+    assert_eq!(pull(&program, &bob, "").await, StatusCode::FORBIDDEN);
+    change(format!("groups/{group}"), tag("blue")).await;
+    assert_eq!(pull(&program, &bob, "").await, StatusCode::FORBIDDEN);
+    change(compartment.clone(), tag("red")).await;
+    let explain = ["explain", "--user", "bob", "--permission", "REPOSITORY_READ", "--repository", "app"];
+    let explained = program.admin(&explain);
+    assert_eq!(explained["allowed"], false, "{explained}");
+    assert_eq!(explained["nearest"][0]["clause"], "condition", "{explained}");
+    assert_eq!(pull(&program, &bob, "").await, StatusCode::FORBIDDEN);
+    change(compartment, tag("Blue")).await;
+    assert_eq!(pull(&program, &bob, "").await, StatusCode::OK);
+    assert_eq!(program.admin(&explain)["policy"], "teams");
+
+    // Deleted, it is on neither any more.
+    change(format!("tagNamespaces/{ops}/tags/team"), json!({ "isRetired": true })).await;
+    assert_eq!(pull(&program, &bob, "").await, StatusCode::OK);
+    assert_eq!(admin.send("DELETE", &format!("{tags}/team"), "").await.status(), StatusCode::ACCEPTED);
+    assert_eq!(pull(&program, &bob, "").await, StatusCode::FORBIDDEN);
+}
+
 wharfinger_e2e::on_each_engine! {
+    defined_tags_decide_from_the_next_request_on
     a_policy_for_an_operation_gives_no_other
     a_forwarded_address_counts_from_a_trusted_proxy_only
 }

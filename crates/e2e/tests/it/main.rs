@@ -10,6 +10,8 @@
 
 mod answers;
 mod attack;
+mod backup;
+mod collection;
 mod conditions;
 mod conformance;
 mod differential;
@@ -30,6 +32,7 @@ mod rights;
 mod signatures;
 mod signer;
 mod surface;
+mod syscalls;
 mod team;
 mod tour;
 mod uploads;

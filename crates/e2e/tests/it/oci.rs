@@ -105,6 +105,21 @@ async fn requests_that_clients_never_send_are_refused(engine: EngineKind) {
         is(&admin.send("POST", "/20160918/users", body).await, status, code);
     }
 
+    // Tags of another form; the message names the field.
+    let create = json!({ "compartmentId": admin.tenancy, "name": "tagged", "description": "" });
+    for (field, tags) in [
+        ("freeformTags", json!({ "a": 1 })),
+        ("freeformTags", json!({ "a": null })),
+        ("definedTags", json!({ "Ops": "x" })),
+        ("definedTags", json!({ "Ops": ["x"] })),
+    ] {
+        let mut body = create.clone();
+        body[field] = tags;
+        let answer = admin.send("POST", "/20160918/groups", &body.to_string()).await;
+        is(&answer, StatusCode::BAD_REQUEST, "InvalidParameter");
+        assert!(json_of(&answer)["message"].as_str().unwrap().contains(field), "{answer:?}");
+    }
+
     // Paths. A slash at the end of the endpoint doubles the one that follows, and is signed so.
     for target in [format!("/{list}"), list.replace("/users", "//users")] {
         assert_eq!(admin.send("GET", &target, "").await.status(), StatusCode::OK, "{target}");
@@ -193,6 +208,18 @@ GET /dynamicGroups/{dynamicgroup}
 POST /dynamicGroups {"compartmentId":"{tenancy}","name":"made","description":"","matchingRule":"resource.id = 'x'"}
 PUT /dynamicGroups/{dynamicgroup} {"description":"changed"}
 DELETE /dynamicGroups/{dynamicgroup}
+GET /tagNamespaces?compartmentId={tenancy}&includeSubcompartments=true
+GET /tagNamespaces/{tagnamespace}
+POST /tagNamespaces {"compartmentId":"{tenancy}","name":"made","description":""}
+PUT /tagNamespaces/{tagnamespace} {"isRetired":true}
+DELETE /tagNamespaces/{tagnamespace}
+POST /tagNamespaces/{tagnamespace}/actions/cascadeDelete
+POST /tagNamespaces/{tagnamespace}/actions/changeCompartment {"compartmentId":"{tenancy}"}
+GET /tagNamespaces/{tagnamespace}/tags
+POST /tagNamespaces/{tagnamespace}/tags {"name":"made","description":""}
+GET /tagNamespaces/{tagnamespace}/tags/note
+PUT /tagNamespaces/{tagnamespace}/tags/note {"isRetired":true}
+DELETE /tagNamespaces/{tagnamespace}/tags/note
 "#;
 
 async fn a_user_without_rights_can_not_tell_what_is_there(engine: EngineKind) {
@@ -215,7 +242,14 @@ async fn a_user_without_rights_can_not_tell_what_is_there(engine: EngineKind) {
     });
     let machines =
         json_of(&admin.send("POST", "/20160918/dynamicGroups", &machines.to_string()).await)["id"].clone();
+    let ops = json!({ "compartmentId": tenancy, "name": "ops", "description": "" }).to_string();
+    let ops = json_of(&admin.send("POST", "/20160918/tagNamespaces", &ops).await)["id"].clone();
+    let ops = ops.as_str().unwrap().to_owned();
+    let note = json!({ "name": "note", "description": "" }).to_string();
+    let note = admin.send("POST", &format!("/20160918/tagNamespaces/{ops}/tags"), &note).await;
+    assert_eq!(note.status(), StatusCode::OK, "{note:?}");
     let there = [
+        ("tagnamespace", ops),
         ("tenancy", tenancy.clone()),
         ("membership", first(&memberships).await),
         ("token", first(&format!("/users/{}/authTokens", admin.user)).await),
@@ -240,6 +274,7 @@ async fn a_user_without_rights_can_not_tell_what_is_there(engine: EngineKind) {
             admin.send("GET", &format!("/20160918{memberships}"), "").await,
             admin.send("GET", &format!("/20160918/policies?compartmentId={tenancy}"), "").await,
             admin.send("GET", &format!("/20160918/networkSources?compartmentId={tenancy}"), "").await,
+            admin.send("GET", &format!("/20160918/tagNamespaces?compartmentId={tenancy}"), "").await,
         ];
         listed.map(|answer| json_of(&answer))
     };

@@ -1,5 +1,5 @@
-"""Oracle's command line and SDK against a running server: users, groups, credentials, network sources, tenancy,
-namespace.
+"""Oracle's command line and SDK against a running server: users, groups, credentials, network sources, tags,
+tenancy, namespace.
 
 Arguments: configuration file, endpoint. The command line runs in this process, which saves its start for each
 command; the commands are those that people type. Ends with 0 if every answer was as it should be.
@@ -135,6 +135,168 @@ def command_line(directory):
     assert token["token"] == token["access-token"] and token["expires-in"] > 0, token
 
 
+def fails(line, code, part):
+    """A command that is refused in this way, with these words."""
+    result = run(line)
+    said = str(result.exception)
+    assert result.exit_code == 1 and code in said and part in said, f"{line}: {result.exit_code}\n{said}\n{result.output}"
+
+
+def tags_by_command_line():
+    namespace = "iam tag-namespace"
+    created = do(f"{namespace} create --compartment-id {tenancy} --name Ops --description d")
+    ops = created["data"]["id"]
+    assert created["etag"] == "1" and created["data"]["lifecycle-state"] == "ACTIVE", created
+    assert created["data"]["is-retired"] is False and created["data"]["locks"] == [], created
+    fails(f"{namespace} create --compartment-id {tenancy} --name OPS --description d",
+          "NotAuthorizedOrResourceAlreadyExists", "OPS")
+    fails(f"{namespace} create --compartment-id {tenancy} --name a.b --description d", "InvalidParameter", "name")
+    locks = [{"type": "FULL"}]
+    fails(f"{namespace} create --compartment-id {tenancy} --name x --description d --locks {json.dumps(locks)}"
+          .replace('": "', '":"'), "InvalidParameter", "locks")
+    assert do(f"{namespace} get --tag-namespace-id {ops}")["data"]["name"] == "Ops"
+    assert do(f"{namespace} update --tag-namespace-id {ops} --description more")["data"]["description"] == "more"
+    place = do(f"iam compartment create --compartment-id {tenancy} --name tagged --description d")["data"]["id"]
+    do(f"{namespace} create --compartment-id {place} --name Costs --description d")
+    names = [entry["name"] for entry in do(f"{namespace} list --compartment-id {tenancy}")["data"]]
+    assert names == ["Ops"], names
+    everywhere = f"{namespace} list --compartment-id {tenancy} --include-subcompartments true --all --page-size 1"
+    assert [entry["name"] for entry in do(everywhere)["data"]] == ["Costs", "Ops"]
+    assert do(f"{namespace} list --compartment-id {tenancy} --lifecycle-state INACTIVE") == {}
+
+    of = f"--tag-namespace-id {ops}"
+    note = do(f"iam tag create {of} --name Note --description d --is-cost-tracking true")["data"]
+    assert (note["tag-namespace-name"], note["is-cost-tracking"], note["validator"]) == ("Ops", True, None), note
+    stage = do(f'iam tag create {of} --name Stage --description d'
+               ' --validator {"validatorType":"ENUM","values":["test","prod"]}')["data"]
+    assert stage["validator"] == {"validator-type": "ENUM", "values": ["test", "prod"]}, stage
+    fails(f"iam tag create {of} --name note --description d", "NotAuthorizedOrResourceAlreadyExists", "note")
+    assert [entry["name"] for entry in do(f"iam tag list {of}")["data"]] == ["Note", "Stage"]
+    assert do(f"iam tag get {of} --tag-name stage")["data"]["id"] == stage["id"]
+    fails(f"iam tag get {of} --tag-name other", "NotAuthorizedOrNotFound", "other")
+    changed = do(f'iam tag update {of} --tag-name Note --description more --if-match 1')
+    assert changed["data"]["description"] == "more" and changed["etag"] == "2", changed
+    fails(f"iam tag update {of} --tag-name Note --description x --if-match 1", "NoEtagMatch", "if-match")
+
+    # Every kind of resource takes both kinds of tags, when it is made and later.
+    both = '--freeform-tags {"team":"a"} --defined-tags {"ops":{"note":"x","stage":"test"}}'
+    kept = ({"team": "a"}, {"Ops": {"Note": "x", "Stage": "test"}})
+    less = '--freeform-tags {} --defined-tags {"Ops":{"Stage":"prod"}} --force'
+    left = ({}, {"Ops": {"Stage": "prod"}})
+    statements = '--statements ["Allow=group=Administrators=to=inspect=users=in=tenancy"]'
+
+    def tags(answer):
+        return answer["data"]["freeform-tags"], answer["data"]["defined-tags"]
+
+    for create, update, identifier in [
+        ("user create --name tagged --description d", "user update", "--user-id"),
+        ("group create --name tagged --description d", "group update", "--group-id"),
+        (f"compartment create --compartment-id {tenancy} --name more --description d", "compartment update",
+         "--compartment-id"),
+        (f"policy create --compartment-id {tenancy} --name tagged --description d {statements}", "policy update",
+         "--policy-id"),
+        (f"network-sources create --compartment-id {tenancy} --name tagged --description d", "network-sources update",
+         "--network-source-id"),
+        (f"tag-namespace create --compartment-id {tenancy} --name Tagged --description d", "tag-namespace update",
+         "--tag-namespace-id"),
+    ]:
+        made = do(f"iam {create} {both}")
+        assert tags(made) == kept, made
+        resource = f"{identifier} {made['data']['id']}"
+        changed = do(f"iam {update} {resource} {less}")
+        assert tags(changed) == left, changed
+        fails(f'iam {update} {resource} --defined-tags {{"Ops":{{"Stage":"live"}}}} --force', "InvalidParameter", "definedTags")
+        fails(f'iam {update} {resource} --defined-tags {{"Oops":{{"Stage":"x"}}}} --force',
+              "RelatedResourceNotAuthorizedOrNotFound", "definedTags")
+    made = do(f"iam tag create {of} --name Tagged --description d {both}")
+    assert tags(made) == kept, made
+    assert tags(do(f"iam tag update {of} --tag-name Tagged {less}")) == left
+    assert tags(do(f"iam compartment update --compartment-id {tenancy} {both} --force")) == kept
+    assert tags(do(f"iam tenancy get --tenancy-id {tenancy}")) == kept
+    user = do("iam user list --name tagged")["data"][0]
+    assert user["defined-tags"] == left[1], user
+
+    # What is retired stays where it is and is set nowhere; what is deleted is gone from everywhere.
+    assert do(f"iam tag retire {of} --tag-name Stage")["data"]["lifecycle-state"] == "INACTIVE"
+    set_stage = f'iam user update --user-id {user["id"]} --force --defined-tags {{"Ops":{{"Stage":"test"}}}}'
+    fails(set_stage, "InvalidParameter", "retired")
+    do(f"iam tag reactivate {of} --tag-name Stage")
+    do(set_stage)
+    fails(f"iam tag delete {of} --tag-name Stage --force", "Conflict", "retire")
+    do(f"iam tag retire {of} --tag-name Stage")
+    deleted = do(f"iam tag delete {of} --tag-name Stage --force --wait-for-state SUCCEEDED")["data"]
+    assert (deleted["operation-type"], deleted["percent-complete"]) == ("DELETE_TAG_DEFINITION", 100.0), deleted
+    assert do(f"iam work-request get --work-request-id {deleted['id']}")["data"]["status"] == "SUCCEEDED"
+    assert do(f"iam user get --user-id {user['id']}")["data"]["defined-tags"] == {}
+
+    fails(f"{namespace} delete {of} --force", "Conflict", "cascadeDelete")
+    fails(f"{namespace} cascade-delete {of}", "Conflict", "retire")
+    assert do(f"{namespace} retire {of}")["data"]["is-retired"] is True
+    assert do(f"iam tag get {of} --tag-name Note")["data"]["is-retired"] is True
+    fails(f"iam tag reactivate {of} --tag-name Note", "Conflict", "reactivate")
+    do(f"{namespace} reactivate {of}")
+    do(f"iam tag reactivate {of} --tag-name Note")
+    do(f"{namespace} change-compartment {of} --compartment-id {place}")
+    assert do(f"{namespace} get {of}")["data"]["compartment-id"] == place
+    do(f"{namespace} retire {of}")
+    deleted = do(f"{namespace} cascade-delete {of} --wait-for-state SUCCEEDED")["data"]
+    assert deleted["operation-type"] == "DELETE_NON_EMPTY_TAG_NAMESPACE", deleted
+    assert tags(do(f"iam tenancy get --tenancy-id {tenancy}")) == ({"team": "a"}, {})
+    fails(f"{namespace} get {of}", "NotAuthorizedOrNotFound", ops)
+    costs = do(f"{namespace} list --compartment-id {place}")["data"][0]["id"]
+    do(f"{namespace} delete --tag-namespace-id {costs} --force")
+    do(f"iam user delete --user-id {user['id']} --force")
+
+
+def tags_by_sdk(identity):
+    details = models.CreateTagNamespaceDetails(compartment_id=tenancy, name="Sdk", description="")
+    token = {"opc_retry_token": "tags"}
+    namespace = identity.create_tag_namespace(details, **token).data
+    assert identity.create_tag_namespace(details, **token).data.id == namespace.id
+
+    def define(name, **named):
+        details = models.CreateTagDetails(name=name, description="", **named)
+        return identity.create_tag(namespace.id, details).data
+
+    sizes = models.EnumTagDefinitionValidator(values=["small", "large"])
+    size = define("Size", validator=sizes)
+    assert isinstance(size.validator, models.EnumTagDefinitionValidator) and size.validator.values == ["small", "large"]
+    anything = models.UpdateTagDetails(validator=models.DefaultTagDefinitionValidator())
+    assert identity.update_tag(namespace.id, "Size", anything).data.validator is None
+    refused(400, "InvalidParameter", define, "x", validator=models.EnumTagDefinitionValidator(values=[]))
+    assert "values" in refused(400, "MissingParameter", define, "x", validator=models.EnumTagDefinitionValidator()).message
+    missing = models.CreateTagDetails(name="x")
+    assert "description" in refused(400, "MissingParameter", identity.create_tag, namespace.id, missing).message
+
+    def group(name, **named):
+        details = models.CreateGroupDetails(compartment_id=tenancy, name=name, description="", **named)
+        return identity.create_group(details).data
+
+    # Texts, numbers and booleans come back as they were given.
+    define("Count")
+    define("Live")
+    values = {"Sdk": {"Size": "small", "Count": 3, "Live": True}}
+    made = group("sized", defined_tags=values)
+    assert identity.get_group(made.id).data.defined_tags == values
+    for wrong in ({"Sdk": {"Size": ["a"]}}, {"Sdk": {"Other": "x"}}):
+        assert "definedTags" in refused(400, "InvalidParameter", group, "x", defined_tags=wrong).message
+    for wrong in ({"a.b": "c"}, {str(number): "" for number in range(11)}):
+        assert "freeformTags" in refused(400, "InvalidParameter", group, "x", freeform_tags=wrong).message
+    everything = oci.pagination.list_call_get_all_results
+    tags = everything(identity.list_tags, namespace.id, limit=1).data
+    assert [(tag.name, tag.is_retired) for tag in tags] == [("Count", False), ("Live", False), ("Size", False)]
+    assert identity.list_tags(namespace.id, lifecycle_state="DELETED").data == []
+    refused(404, "NotAuthorizedOrNotFound", identity.get_tag, "ocid1.tagnamespace.oc1..none", "Size")
+    refused(412, "NoEtagMatch", identity.delete_tag, namespace.id, "Size", if_match="7")
+    identity.update_tag(namespace.id, "Size", models.UpdateTagDetails(is_retired=True), is_lock_override=True)
+    deleted = identity.delete_tag(namespace.id, "Size")
+    request = identity.get_work_request(deleted.headers["opc-work-request-id"]).data
+    assert (request.operation_type, request.status) == ("DELETE_TAG_DEFINITION", "SUCCEEDED"), request
+    assert request.resources[0].identifier == size.id
+    assert identity.get_group(made.id).data.defined_tags == {"Sdk": {"Count": 3, "Live": True}}
+    identity.delete_group(made.id)
+
+
 def sdk(directory):
     # With the SDK's own retries: the same request in the same second has the same signature, is refused for
     # that, and is signed again a second later.
@@ -156,7 +318,9 @@ def sdk(directory):
     # What is wrong is named.
     assert "ä" in refused(400, "InvalidParameter", create, "ä").message
     assert "email" in refused(400, "InvalidParameter", create, "x", email="nobody").message
-    assert "definedTags" in refused(400, "InvalidParameter", create, "x", defined_tags={"a": {"b": "c"}}).message
+    unknown = refused(400, "RelatedResourceNotAuthorizedOrNotFound", create, "x", defined_tags={"a": {"b": "c"}})
+    assert "definedTags" in unknown.message
+    tags_by_sdk(identity)
     missing = models.CreateUserDetails(compartment_id=tenancy, name="x")
     assert "description" in refused(400, "MissingParameter", identity.create_user, missing).message
     elsewhere = models.CreateUserDetails(compartment_id="ocid1.tenancy.oc1..none", name="x", description="")
@@ -277,5 +441,6 @@ def twice(call, *arguments, **named):
 
 with tempfile.TemporaryDirectory() as directory:
     command_line(directory)
+    tags_by_command_line()
     sdk(directory)
     oci_commands.Commands(run, do, new_key, config, directory).all()

@@ -50,13 +50,8 @@ impl Team {
         Team { program, tokens }
     }
 
-    /// A docker user's name.
-    fn login(&self, user: &str) -> String {
-        format!("{}/{user}", self.program.bootstrap.namespace)
-    }
-
     fn client(&self, user: &str) -> Client {
-        self.program.anonymous().basic(&self.login(user), &self.tokens[user])
+        self.program.anonymous().basic(&login(&self.program, user), &self.tokens[user])
     }
 
     /// Takes a user out of its group.
@@ -148,26 +143,31 @@ async fn each_of_a_team_does_its_part_and_no_more(engine: EngineKind) {
     }
 }
 
+/// A docker user's name.
+fn login(program: &Program, user: &str) -> String {
+    format!("{}/{user}", program.bootstrap.namespace)
+}
+
 /// One docker user: a directory for its log-in.
-struct Person<'a> {
+pub(crate) struct Person<'a> {
     docker: &'a Docker,
-    home: PathBuf,
+    pub(crate) home: PathBuf,
 }
 
 impl<'a> Person<'a> {
-    fn new(docker: &'a Docker, scratch: &TempDir, name: &str) -> Person<'a> {
+    pub(crate) fn new(docker: &'a Docker, scratch: &TempDir, name: &str) -> Person<'a> {
         let home = scratch.path().join(name);
         fs::create_dir(&home).unwrap();
         Person { docker, home }
     }
 
-    fn log_in(&self, team: &Team, user: &str, token: &str) {
-        let (address, user) = (team.program.address().to_string(), team.login(user));
+    pub(crate) fn log_in(&self, program: &Program, user: &str, token: &str) {
+        let (address, user) = (program.address().to_string(), login(program, user));
         self.must(&["login", "-u", &user, "--password-stdin", &address], token);
     }
 
     /// Whether the command succeeded, and all that it said.
-    fn run(&self, arguments: &[&str], input: &str) -> (bool, String) {
+    pub(crate) fn run(&self, arguments: &[&str], input: &str) -> (bool, String) {
         let mut command = Command::new("timeout");
         command.args(["60", "docker"]).args(arguments);
         command
@@ -182,20 +182,20 @@ impl<'a> Person<'a> {
         (output.status.success(), String::from_utf8_lossy(&said).into_owned())
     }
 
-    fn must(&self, arguments: &[&str], input: &str) -> String {
+    pub(crate) fn must(&self, arguments: &[&str], input: &str) -> String {
         let (is_done, said) = self.run(arguments, input);
         assert!(is_done, "docker {arguments:?}: {said}");
         said
     }
 
-    fn must_not(&self, arguments: &[&str], reason: &str) {
+    pub(crate) fn must_not(&self, arguments: &[&str], reason: &str) {
         let (is_done, said) = self.run(arguments, "");
         assert!(!is_done && said.contains("denied") && said.contains(reason), "docker {arguments:?}: {said}");
     }
 }
 
 /// The digest that a push or pull ends with.
-fn digest_in(said: &str) -> &str {
+pub(crate) fn digest_in(said: &str) -> &str {
     let start = said.rfind("sha256:").unwrap();
     said[start..].split_whitespace().next().unwrap()
 }
@@ -209,7 +209,7 @@ async fn each_of_a_team_does_its_part_with_docker() {
     let (dev, prod) = (image("dev/app"), image("prod/app"));
     let person = |user: &str| {
         let person = Person::new(&docker, &scratch, user);
-        person.log_in(&team, user, &team.tokens[user]);
+        person.log_in(&team.program, user, &team.tokens[user]);
         person
     };
     let (ci, release, cluster, dana) =
@@ -246,7 +246,7 @@ async fn each_of_a_team_does_its_part_with_docker() {
     let public = image("open/app");
     let administrator = Person::new(&docker, &scratch, "administrator");
     let bootstrap = &team.program.bootstrap;
-    administrator.log_in(&team, &bootstrap.username, &bootstrap.auth_token);
+    administrator.log_in(&team.program, &bootstrap.username, &bootstrap.auth_token);
     administrator.must(&["tag", &dev, &public], "");
     administrator.must(&["push", &public], "");
     administrator.must(&["rmi", &dev, &prod, &public], "");

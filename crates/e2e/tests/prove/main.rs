@@ -9,6 +9,7 @@
 )]
 
 mod differential;
+mod gc;
 mod lists;
 mod memory;
 
@@ -46,6 +47,14 @@ async fn lists() {
 #[tokio::test(flavor = "multi_thread")]
 async fn differential() {
     differential::only_as_intended().await;
+}
+
+/// 200,000 dead blobs are collected, through kills, and pulls do not notice.
+#[tokio::test(flavor = "multi_thread")]
+async fn gc() {
+    for engine in ENGINES {
+        gc::many_dead_blobs_are_collected(engine).await;
+    }
 }
 
 /// Anonymous memory stays within its bounds while many clients push at once.

@@ -4,7 +4,8 @@ use tokio::task::JoinSet;
 use wharfinger_iam::groups::GroupChanges;
 use wharfinger_iam::users::{NewUser, UserChanges};
 use wharfinger_iam::{
-    Conditions, Error, LifecycleState, Listing, Request, SortBy, SortOrder, groups, memberships, users,
+    Conditions, Error, LifecycleState, Listing, Request, SortBy, SortOrder, TagChanges, groups, memberships,
+    users,
 };
 use wharfinger_metastore::Store;
 use wharfinger_testkit::on_each_engine;
@@ -12,6 +13,11 @@ use wharfinger_testkit::services::{Installation, NOW, found, request};
 
 fn if_match(etag: &str) -> Conditions {
     Conditions::new(Some(etag), None, "", b"").unwrap()
+}
+
+/// One freeform tag.
+fn freeform(key: &str, value: &str) -> TagChanges {
+    TagChanges { freeform: Some([(key.to_owned(), value.to_owned())].into()), defined: None }
 }
 
 /// Names of all users, read in pages of two.
@@ -72,7 +78,7 @@ on_each_engine! {
         let user = users::create_user(&local, tenancy, new).await.unwrap();
         assert_eq!(user.revision, 1);
         let changes = || UserChanges {
-            freeform_tags: Some([("team".to_owned(), "a".to_owned())].into()),
+            tags: freeform("team", "a"),
             ..UserChanges::default()
         };
         for (etag, passes) in [("2", false), ("1", true), ("1", false), ("\"2\"", true), ("*", true), ("x", false)] {
@@ -83,13 +89,13 @@ on_each_engine! {
         }
         let user = users::get_user(&local, tenancy, "alice").await.unwrap();
         assert_eq!((user.revision, user.description.as_str(), user.email.as_deref()), (4, "first", Some("a@b")));
-        assert_eq!(user.freeform_tags, r#"{"team":"a"}"#);
+        assert_eq!(user.tags, r#"{"freeform":{"team":"a"}}"#);
         let refused = users::delete_user(&local.clone().under(if_match("3")), tenancy, "alice").await;
         assert!(matches!(refused, Err(Error::NoEtagMatch)));
 
         let too_long = UserChanges { description: Some("x".repeat(401)), ..UserChanges::default() };
         let bad_email = UserChanges { email: Some("nobody".to_owned()), ..UserChanges::default() };
-        let bad_tag = UserChanges { freeform_tags: Some([("a.b".to_owned(), String::new())].into()), ..UserChanges::default() };
+        let bad_tag = UserChanges { tags: freeform("a.b", ""), ..UserChanges::default() };
         for (changes, wrong) in [(too_long, "description"), (bad_email, "email"), (bad_tag, "freeformTags")] {
             let refused = users::update_user(&local, tenancy, "alice", changes).await;
             assert!(matches!(refused, Err(Error::Invalid { field, .. }) if field == wrong), "{refused:?}");

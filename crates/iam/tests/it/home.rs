@@ -1,6 +1,6 @@
 //! What one sees of the tenancy: compartments by access, the namespace's metadata, its one region.
 
-use wharfinger_iam::compartments::{self, AccessLevel};
+use wharfinger_iam::compartments::{self, AccessLevel, CompartmentText};
 use wharfinger_iam::home::{self, NamespaceChanges};
 use wharfinger_iam::{Error, Listing, tenancies};
 use wharfinger_metastore::Store;
@@ -20,7 +20,7 @@ on_each_engine! {
         let inner = compartment(&installation, &team, "inner").await;
         compartment(&installation, &prod, "hidden").await;
         for ocid in [&dev, &team] {
-            compartments::update_compartment(&installation.local(), ocid, None, Some("secret")).await.unwrap();
+            compartments::update_compartment(&installation.local(), ocid, None, CompartmentText { description: Some("secret".to_owned()), ..CompartmentText::default() }).await.unwrap();
         }
         let list = async |parent: &str, subtree, access| {
             let alice = installation.iam.login(request(), "acme/alice", &secret).await.unwrap();

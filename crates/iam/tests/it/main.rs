@@ -15,4 +15,6 @@ mod rights;
 mod security_tokens;
 mod signatures;
 mod statements;
+mod tag_conditions;
+mod tags;
 mod tokens;

@@ -1,7 +1,7 @@
 //! Compartments and policies, and what they let people do.
 
 use tokio::task::JoinSet;
-use wharfinger_iam::compartments::AccessLevel;
+use wharfinger_iam::compartments::{AccessLevel, CompartmentText};
 use wharfinger_iam::policies::{self, Policy, PolicyText};
 use wharfinger_iam::{
     Conditions, Ctx, Error, Listing, Target, compartments, domains, groups, memberships, tenancies,
@@ -79,7 +79,7 @@ on_each_engine! {
         assert!(!reads(&ctx, &dev) && reads(&ctx, &prod));
 
         // A renamed compartment is not the one that the statement names.
-        compartments::update_compartment(&installation.local(), &prod, Some("live"), None).await.unwrap();
+        compartments::update_compartment(&installation.local(), &prod, Some("live"), CompartmentText::default()).await.unwrap();
         assert!(!reads(&login().await, &prod));
         policies::delete_policy(&installation.local(), &given.ocid).await.unwrap();
         assert!(!reads(&login().await, &prod));

@@ -25,6 +25,8 @@ CREATE TABLE compartment (
     parent_id INTEGER REFERENCES compartment (id) ON DELETE RESTRICT,
     name TEXT NOT NULL,
     description TEXT NOT NULL,
+    -- Of this and every other column `tags`: a JSON object, `{}` if there is none (iam/src/tags.rs).
+    tags TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     -- Counts the changes, for if-match.
     revision INTEGER NOT NULL,
@@ -47,6 +49,7 @@ CREATE TABLE policy (
     version_date TEXT,
     -- Made by the system, not to be changed.
     is_default INTEGER NOT NULL,
+    tags TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     revision INTEGER NOT NULL,
     UNIQUE (tenancy_id, name)
@@ -61,7 +64,7 @@ CREATE TABLE network_source (
     description TEXT NOT NULL,
     -- A JSON list of addresses and CIDRs.
     public_sources TEXT NOT NULL,
-    freeform_tags TEXT NOT NULL,
+    tags TEXT NOT NULL,
     revision INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     UNIQUE (tenancy_id, name)
@@ -75,11 +78,43 @@ CREATE TABLE dynamic_group (
     name TEXT NOT NULL,
     description TEXT NOT NULL,
     matching_rule TEXT NOT NULL,
-    freeform_tags TEXT NOT NULL,
+    tags TEXT NOT NULL,
     revision INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     UNIQUE (tenancy_id, name)
 ) STRICT;
+
+-- Names are taken in any case of letters. A retired one stays on the resources that have it.
+CREATE TABLE tag_namespace (
+    id INTEGER PRIMARY KEY,
+    ocid TEXT NOT NULL UNIQUE,
+    tenancy_id INTEGER NOT NULL REFERENCES tenancy (id) ON DELETE RESTRICT,
+    compartment_id INTEGER NOT NULL REFERENCES compartment (id) ON DELETE RESTRICT,
+    name TEXT NOT NULL,
+    description TEXT NOT NULL,
+    is_retired INTEGER NOT NULL,
+    tags TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX tag_namespace_name ON tag_namespace (tenancy_id, lower(name));
+CREATE INDEX tag_namespace_by_compartment ON tag_namespace (compartment_id);
+
+CREATE TABLE tag_definition (
+    id INTEGER PRIMARY KEY,
+    ocid TEXT NOT NULL UNIQUE,
+    namespace_id INTEGER NOT NULL REFERENCES tag_namespace (id) ON DELETE RESTRICT,
+    name TEXT NOT NULL,
+    description TEXT NOT NULL,
+    is_retired INTEGER NOT NULL,
+    is_cost_tracking INTEGER NOT NULL,
+    -- A JSON list of the values that may be set; none is any.
+    allowed_values TEXT,
+    tags TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX tag_definition_name ON tag_definition (namespace_id, lower(name));
 
 -- How an operation went that the API calls asynchronous; compartment and resource are OCIDs.
 CREATE TABLE work_request (
@@ -103,8 +138,7 @@ CREATE TABLE identity_domain (
     UNIQUE (tenancy_id, name)
 ) STRICT;
 
--- Capabilities are a sum of the bits in iam/src/capabilities.rs; freeform tags a JSON object of texts. The
--- revision counts changes, for if-match.
+-- Capabilities are a sum of the bits in iam/src/capabilities.rs; the revision counts changes, for if-match.
 CREATE TABLE user_account (
     id INTEGER PRIMARY KEY,
     ocid TEXT NOT NULL UNIQUE,
@@ -115,7 +149,7 @@ CREATE TABLE user_account (
     email TEXT,
     is_active INTEGER NOT NULL,
     capabilities INTEGER NOT NULL,
-    freeform_tags TEXT NOT NULL,
+    tags TEXT NOT NULL,
     revision INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     UNIQUE (domain_id, name)
@@ -131,7 +165,7 @@ CREATE TABLE user_group (
     name TEXT NOT NULL,
     description TEXT NOT NULL,
     is_administrators INTEGER NOT NULL,
-    freeform_tags TEXT NOT NULL,
+    tags TEXT NOT NULL,
     revision INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     UNIQUE (domain_id, name)
@@ -207,12 +241,16 @@ CREATE TABLE repository (
     is_public INTEGER NOT NULL,
     created_by TEXT NOT NULL,
     created_at INTEGER NOT NULL,
-    deleted_at INTEGER
+    deleted_at INTEGER,
+    -- When the collection of a deleted one began: no restore from then on.
+    purged_at INTEGER
 ) STRICT;
 -- A deleted repository frees its name at once.
 CREATE UNIQUE INDEX repository_live_name ON repository (tenancy_id, name) WHERE deleted_at IS NULL;
 CREATE INDEX repository_public_name ON repository (tenancy_id, name) WHERE deleted_at IS NULL AND is_public;
 CREATE INDEX repository_by_compartment ON repository (compartment_id, name);
+CREATE INDEX repository_deleted_name ON repository (tenancy_id, name, deleted_at) WHERE deleted_at IS NOT NULL;
+CREATE INDEX repository_deleted ON repository (deleted_at, id) WHERE deleted_at IS NOT NULL;
 
 -- Which object holds the bytes of a digest. Object ids are never used again.
 CREATE TABLE blob (
@@ -220,8 +258,19 @@ CREATE TABLE blob (
     digest TEXT NOT NULL UNIQUE,
     object TEXT NOT NULL UNIQUE,
     size_bytes INTEGER NOT NULL,
-    created_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL,
+    -- Since when its object is known to be lost or damaged: nobody reads it, and a push replaces the object.
+    damaged_at INTEGER
 ) STRICT;
+
+-- Objects that no row names any more, to be removed once nobody reads them. An object is always named by an
+-- upload, a blob or a row of this table, but for the remains of a crash.
+CREATE TABLE dead_object (
+    object TEXT PRIMARY KEY,
+    size_bytes INTEGER NOT NULL,
+    dead_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX dead_object_by_age ON dead_object (dead_at, object);
 
 -- A repository reads a blob through its own link only.
 CREATE TABLE link (
@@ -244,6 +293,7 @@ CREATE TABLE upload (
     created_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX upload_by_repository ON upload (repository_id);
+CREATE INDEX upload_by_age ON upload (created_at, id);
 
 CREATE TABLE manifest (
     id INTEGER PRIMARY KEY,
@@ -260,6 +310,8 @@ CREATE TABLE manifest (
 ) STRICT;
 
 CREATE INDEX manifest_by_subject ON manifest (repository_id, subject, id) WHERE subject IS NOT NULL;
+CREATE INDEX manifest_hidden ON manifest (hidden_at, id) WHERE hidden_at IS NOT NULL;
+CREATE INDEX manifest_hidden_digest ON manifest (repository_id, digest) WHERE hidden_at IS NOT NULL;
 
 -- Exact bytes, apart from the row that look-ups read.
 CREATE TABLE manifest_body (
@@ -301,3 +353,9 @@ CREATE TABLE audit_record (
     record TEXT NOT NULL
 ) STRICT;
 CREATE INDEX audit_record_by_tenancy ON audit_record (tenancy_id, id);
+
+-- How far the scrub came and what it found, as JSON: one row.
+CREATE TABLE scrub (
+    id INTEGER PRIMARY KEY,
+    state TEXT NOT NULL
+) STRICT;

@@ -4,9 +4,11 @@
 mod checks;
 mod errors;
 mod failures;
+mod interleavings;
 mod isolation;
 mod postgres_connections;
 mod reads;
 mod schema;
 mod shelf;
+mod transfer;
 mod writes;

@@ -43,6 +43,14 @@ pub(crate) async fn push_blob(
     digest
 }
 
+/// An image manifest over the bytes of a config and of layers.
+pub(crate) fn manifest_of(config: &[u8], layers: &[&[u8]]) -> Bytes {
+    let describe =
+        |bytes: &[u8]| serde_json::json!({ "digest": Digest::sha256(bytes).as_str(), "size": bytes.len() });
+    let layers: Vec<_> = layers.iter().map(|layer| describe(layer)).collect();
+    serde_json::json!({ "schemaVersion": 2, "config": describe(config), "layers": layers }).to_string().into()
+}
+
 /// An image manifest over a config and layers.
 pub(crate) fn manifest(config: &Digest, layers: &[&Digest]) -> Bytes {
     let layers: Vec<_> = layers.iter().map(|layer| descriptor(layer)).collect();
@@ -92,6 +100,6 @@ pub(crate) async fn read_blob(
     use futures_util::TryStreamExt;
     let reader = installation.registry.open_blob(ctx, image, digest).await?;
     let size = reader.size();
-    let parts: Vec<Bytes> = reader.read(0..size).try_collect().await?;
+    let parts: Vec<Bytes> = reader.read(0..size).await?.try_collect().await?;
     Ok(parts.concat())
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use wharfinger_iam::{Cap, Error as IamError, tenancies};
 use wharfinger_metastore::{Record, Store};
 use wharfinger_registry::repositories::Visibility;
-use wharfinger_registry::{Error, repositories};
+use wharfinger_registry::{Error, images, repositories};
 use wharfinger_testkit::on_each_engine;
 use wharfinger_testkit::services::{Installation, found, request};
 use wharfinger_types::{Algorithm, Page, Reference};
@@ -28,7 +28,13 @@ async fn run_everything(installation: &Installation) {
     registry.delete_manifest(&ctx, &image, &digest).await.unwrap();
     let name = "app".parse().unwrap();
     repositories::update_repository(&ctx, &installation.tenancy, &name, Visibility::Public).await.unwrap();
+    images::restore_image(&ctx, &installation.tenancy, &name, &digest, None).await.unwrap();
     repositories::delete_repository(&ctx, &installation.tenancy, &name).await.unwrap();
+    repositories::restore_repository(&ctx, &installation.tenancy, &name, None).await.unwrap();
+    repositories::delete_repository(&ctx, &installation.tenancy, &name).await.unwrap();
+    registry.start_upload(&ctx, &other, Algorithm::Sha256).await.unwrap();
+    let much_later = installation.later(30 * 86_400);
+    registry.collect_garbage(&much_later, false).await.unwrap();
 }
 
 async fn kind(outcome: Result<impl Sized, Error>) -> String {
@@ -45,6 +51,8 @@ on_each_engine! {
     async fn every_operation_leaves_exactly_one_record(store: Store) {
         let installation = found(store).await;
         run_everything(&installation).await;
+        crate::damage::run_everything(&installation).await;
+        crate::backup::run_everything(&installation).await;
         let audited = installation.audited_operations().await;
         let distinct: HashSet<&str> = audited.iter().map(String::as_str).filter(|name| *name != "bootstrap").collect();
         let declared = wharfinger_registry::OPERATIONS.iter().copied().flatten();

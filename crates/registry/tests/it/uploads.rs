@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use wharfinger_blobstore::{BlobStore, MemoryStore};
+use wharfinger_blobstore::simulated::SimulatedDisk;
+use wharfinger_blobstore::{BlobStore, Disk, FileStore, MemoryStore};
 use wharfinger_metastore::Store;
 use wharfinger_registry::uploads::ChunkRange;
 use wharfinger_registry::{Error, Registry, SparseManifests};
 use wharfinger_testkit::on_each_engine;
-use wharfinger_testkit::services::found;
+use wharfinger_testkit::services::{Installation, found};
 use wharfinger_types::{Algorithm, Digest};
 
 use crate::images::{cut_off, push_blob, read_blob, sent};
@@ -148,6 +149,30 @@ on_each_engine! {
         assert!(matches!(abandoned, Err(Error::BodyBroken(_))), "{abandoned:?}");
         assert_eq!(offset.unwrap().offset, 11);
         registry.finish_upload(&ctx, &image, &upload.uuid, None, &digest, sent(b"")).await.unwrap();
+    }
+
+    /// The bytes of a push are at hand and verified: they stand in for those that the disk lost.
+    async fn a_push_brings_a_lost_or_cut_object_back(store: Store) {
+        let installation = found(store).await;
+        let (ctx, image) = (installation.administrator().await, installation.image("app"));
+        let disk = SimulatedDisk::new();
+        let blobs = FileStore::on(Arc::new(disk.clone())).unwrap();
+        let installation = Installation { registry: Registry::new(Arc::new(blobs), SparseManifests::Refused), ..installation };
+        let registry = &installation.registry;
+        let digest = push_blob(&installation, &ctx, &image, b"bytes").await;
+
+        let stored = disk.image().objects.into_keys().next().unwrap();
+        disk.remove(&stored).unwrap();
+        assert!(matches!(read_blob(&installation, &ctx, &image, &digest).await, Err(Error::Damaged(_))));
+        registry.upload_blob(&ctx, &image, &digest, sent(b"bytes")).await.unwrap();
+        assert_eq!(read_blob(&installation, &ctx, &image, &digest).await.unwrap(), b"bytes");
+
+        for name in disk.image().objects.keys() {
+            disk.open_for_writing(name).unwrap().truncate(2).unwrap();
+        }
+        let upload = registry.start_upload(&ctx, &image, Algorithm::Sha256).await.unwrap();
+        registry.finish_upload(&ctx, &image, &upload.uuid, None, &digest, sent(b"bytes")).await.unwrap();
+        assert_eq!(read_blob(&installation, &ctx, &image, &digest).await.unwrap(), b"bytes");
     }
 
     /// Text that PostgreSQL takes in no column.

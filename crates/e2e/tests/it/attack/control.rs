@@ -215,7 +215,8 @@ impl Installation {
         let is_known = column == "powerless";
         let ids = self.names.iter().filter(move |(name, ..)| !is_known || *name != "namespace");
         let ids = ids.map(|(_, there, _)| there.as_str());
-        let words = ["victim", "crew", "deck", "dock", "harbour", "machines", "BEGIN PUBLIC KEY"];
+        let words =
+            ["victim", "crew", "deck", "dock", "harbour", "machines", "Rigging", "rope", "BEGIN PUBLIC KEY"];
         ids.chain(words).filter(move |secret| !asked.contains(secret))
     }
 
@@ -240,6 +241,9 @@ impl Installation {
             "/20160918/compartments/{gone}",
             "/20160918/policies?compartmentId={tenancy}",
             "/20160918/workRequests?compartmentId={tenancy}",
+            "/20160918/tagNamespaces?compartmentId={tenancy}&includeSubcompartments=true",
+            "/20160918/tagNamespaces/{tags}/tags",
+            "/20160918/networkSources?compartmentId={tenancy}",
             "/20160918/tenancies/{tenancy}",
             "/n/{namespace}",
         ] {
@@ -319,8 +323,22 @@ async fn names(program: &Program, administrator: &Signer) -> Vec<(&'static str, 
     let mut machines = named("machines");
     machines["matchingRule"] = json!("any {resource.compartment.id = 'ocid1.compartment.oc1..machines'}");
     let rule = id(&make("dynamicGroups", machines).await);
-    let deleted = administrator.send("DELETE", &format!("/20160918/compartments/{gone}"), "").await;
-    let request = deleted.headers()["opc-work-request-id"].to_str().unwrap().to_owned();
+    let delete = async |target: String| {
+        let deleted = administrator.send("DELETE", &format!("/20160918/{target}"), "").await;
+        deleted.headers()["opc-work-request-id"].to_str().unwrap().to_owned()
+    };
+    let request = delete(format!("compartments/{gone}")).await;
+    let tags = id(&make("tagNamespaces", named("Rigging")).await);
+    let empty = id(&make("tagNamespaces", named("Bilge")).await);
+    let retired = id(&make("tagNamespaces", named("Ballast")).await);
+    for (namespace, tag) in [(&tags, "rope"), (&tags, "knot"), (&tags, "line"), (&retired, "lead")] {
+        make(&format!("tagNamespaces/{namespace}/tags"), json!({ "name": tag, "description": tag })).await;
+    }
+    for target in [retired.clone(), format!("{tags}/tags/knot"), format!("{tags}/tags/line")] {
+        let target = format!("/20160918/tagNamespaces/{target}");
+        assert_eq!(administrator.send("PUT", &target, r#"{"isRetired":true}"#).await.status(), 200);
+    }
+    let tagging = delete(format!("tagNamespaces/{tags}/tags/line")).await;
     let absent = |ocid: &str| {
         let (kind, unique) = ocid.rsplit_once('.').unwrap();
         format!("{kind}.{}", unique.chars().rev().collect::<String>())
@@ -339,6 +357,10 @@ async fn names(program: &Program, administrator: &Signer) -> Vec<(&'static str, 
         ("source", source),
         ("rule", rule),
         ("request", request),
+        ("tags", tags),
+        ("empty", empty),
+        ("retired", retired),
+        ("tagging", tagging),
     ];
     let mut names: Vec<_> = ids
         .into_iter()
@@ -355,6 +377,14 @@ async fn names(program: &Program, administrator: &Signer) -> Vec<(&'static str, 
 }
 
 fn body_called(name: &str) -> Value {
+    if let Some(name) = name.strip_suffix("+tags") {
+        let mut body = body_called(name);
+        body["definedTags"] = json!({ "Rigging": { "rope": "hemp" } });
+        if body["name"].is_string() {
+            body["name"] = "tagged".into();
+        }
+        return body;
+    }
     match name {
         "named" => json!({ "compartmentId": "{tenancy}", "name": "made", "description": "made" }),
         "policy" => json!({
@@ -369,6 +399,8 @@ fn body_called(name: &str) -> Value {
             "compartmentId": "{tenancy}", "name": "made", "description": "made",
             "matchingRule": "resource.type = 'instance'",
         }),
+        "tag" => json!({ "name": "made", "description": "made" }),
+        "compartment" => json!({ "compartmentId": "{dock}" }),
         "membership" => json!({ "userId": "{user}", "groupId": "{deck}" }),
         "described" => json!({ "description": "changed" }),
         "statements" => json!({ "statements": ["Allow any-user to manage all-resources in tenancy"] }),

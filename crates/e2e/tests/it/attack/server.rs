@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 use wharfinger_e2e::token;
-use wharfinger_testkit::http::{Client, IMAGE_MANIFEST, digest, text};
+use wharfinger_testkit::http::{Client, IMAGE_MANIFEST, digest, expect, text};
 use wharfinger_testkit::program::{Bootstrap, EngineKind, Program};
 
 use crate::answers::send;
@@ -52,6 +52,8 @@ pub(super) struct Server {
     manifest: Bytes,
     session: String,
     doomed: String,
+    /// The digest of an image that was deleted from `from`.
+    deleted: String,
     /// The id of bob's auth token.
     token: String,
     others: [String; 2],
@@ -66,6 +68,11 @@ impl Server {
         let (image, from) = (program.image("app"), program.image("from"));
         let manifest = administrator.push_image(&image, "1", &LAYER).await.unwrap();
         administrator.push_blob(&from, &APART).await.unwrap();
+        let deleted = digest(&administrator.push_image(&from, "deleted", &APART).await.unwrap());
+        let path = format!("/v2/{from}/manifests/{deleted}");
+        expect(administrator.delete(&path).await.unwrap(), StatusCode::ACCEPTED).unwrap();
+        program.admin(&["repository", "create", "gone"]);
+        program.admin(&["repository", "delete", "gone"]);
         let mut sessions = Vec::new();
         for _ in 0..2 {
             let location = administrator.start_upload(&image).await.unwrap();
@@ -90,6 +97,7 @@ impl Server {
             manifest,
             session,
             doomed,
+            deleted,
             token,
         }
     }
@@ -108,6 +116,7 @@ impl Server {
             .replace("{apart}", &digest(&APART))
             .replace("{session}", &self.session)
             .replace("{doomed}", &self.doomed)
+            .replace("{deleted}", &self.deleted)
             .replace("{token}", &self.token)
     }
 
@@ -121,6 +130,11 @@ impl Server {
             "form" => ("application/x-www-form-urlencoded", login_form(client).into()),
             "name" => (JSON, json!({ "name": "made" }).to_string().into()),
             "display" => (JSON, json!({ "displayName": "made" }).to_string().into()),
+            "nothing" => (JSON, "{}".into()),
+            "backup" => {
+                let directory = self.program.data_dir().with_file_name("backup");
+                (JSON, json!({ "directory": directory }).to_string().into())
+            }
             "public" => (JSON, json!({ "isPublic": true }).to_string().into()),
             "inactive" => (JSON, json!({ "isActive": false }).to_string().into()),
             "deny" => (JSON, json!({ "denyPolicies": true }).to_string().into()),
