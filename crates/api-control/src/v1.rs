@@ -30,7 +30,10 @@ use wharfinger_iam::groups;
 use wharfinger_iam::users;
 use wharfinger_iam::{Ctx, Error as IamError, Iam, Listener, Listing, Tenancy, compartments, tenancies};
 use wharfinger_registry::Registry;
+use wharfinger_registry::backup::BackupReport;
+use wharfinger_registry::collection::{Collected, Progress};
 use wharfinger_registry::repositories::{self, Visibility};
+use wharfinger_registry::scrub::ScrubReport;
 use wharfinger_types::{Namespace, OperationName, Page, Permission, RepositoryName, Timestamp};
 
 use self::openapi::Operation;
@@ -46,9 +49,9 @@ fn operations() -> Vec<Operation> {
     use HttpMethod::{Delete, Get, Patch, Post, Put};
     let on = "/api/v1/users/{user}/auth-tokens";
     let one = "/api/v1/users/{user}/auth-tokens/{id}";
-    let restored = "/api/v1/repositories/{name}/actions/restore";
-    let image = "/api/v1/repositories/{name}/images/{digest}/actions/restore";
     let member = "/api/v1/groups/{group}/users/{user}";
+    let restore = "/api/v1/repositories/{name}/actions/restore";
+    let restore_image = "/api/v1/repositories/{name}/images/{digest}/actions/restore";
     vec![
         Operation::new("list_users", Get, "/api/v1/users", list_users).pages::<views::User>(),
         Operation::new("create_user", Post, "/api/v1/users", create_user)
@@ -79,31 +82,31 @@ fn operations() -> Vec<Operation> {
             .answers::<views::Repository>(),
         Operation::new("delete_repository", Delete, "/api/v1/repositories/{name}", delete_repository)
             .answers::<views::Repository>(),
-        Operation::new("restore_repository", Post, restored, images::restore_repository)
+        Operation::new("restore_repository", Post, restore, images::restore_repository)
             .takes::<images::RestoreRepositoryBody>()
             .answers::<views::Repository>(),
         Operation::new("list_images", Get, "/api/v1/repositories/{name}/images", images::list_images)
-            .pages::<images::ImageView>()
+            .pages::<views::Image>()
             .asks(&["deleted"]),
-        Operation::new("restore_image", Post, image, images::restore_image)
+        Operation::new("restore_image", Post, restore_image, images::restore_image)
             .takes::<images::RestoreImageBody>()
-            .answers::<images::ImageView>(),
+            .answers::<views::Image>(),
         Operation::new("collect_garbage", Post, "/api/v1/garbage-collections", collection::collect_garbage)
             .takes::<collection::CollectGarbageBody>()
-            .reports(),
+            .answers::<Collected>(),
         Operation::new(
             "get_garbage_collection",
             Get,
             "/api/v1/garbage-collections",
             collection::get_garbage_collection,
         )
-        .reports(),
-        Operation::new("scrub", Post, "/api/v1/scrubs", upkeep::scrub).reports(),
-        Operation::new("verify", Post, "/api/v1/verifications", upkeep::verify).reports(),
+        .answers::<Progress>(),
+        Operation::new("scrub", Post, "/api/v1/scrubs", upkeep::scrub).answers::<ScrubReport>(),
+        Operation::new("verify", Post, "/api/v1/verifications", upkeep::verify).answers::<ScrubReport>(),
         Operation::new("create_backup", Post, "/api/v1/backups", upkeep::create_backup)
             .takes::<upkeep::CreateBackupBody>()
-            .reports(),
-        Operation::new("get_upkeep", Get, "/api/v1/upkeep", upkeep::get_upkeep).reports(),
+            .answers::<BackupReport>(),
+        Operation::new("get_upkeep", Get, "/api/v1/upkeep", upkeep::get_upkeep).answers::<upkeep::Upkeep>(),
         Operation::new("create_tenancy", Post, "/api/v1/tenancies", create_tenancy)
             .takes::<CreateTenancyBody>()
             .answers::<views::Founding>(),
@@ -136,7 +139,7 @@ pub(crate) fn document() -> Value {
 }
 
 pub(crate) fn router(iam: Iam, registry: Registry) -> Router {
-    mount(routes()).layer(Extension(registry)).layer(Extension(upkeep::Progress::default())).with_state(iam)
+    mount(routes()).layer(Extension(registry)).layer(Extension(upkeep::Shows::default())).with_state(iam)
 }
 
 /// An operation with its path and handler.

@@ -147,7 +147,9 @@ impl Checker {
                 if let Some(writes) = self.unsynced.remove(&from) {
                     self.unsynced.insert(to.clone(), writes);
                 }
-                self.unnamed.values_mut().for_each(|names| drop(names.remove(&from)));
+                self.unnamed.values_mut().for_each(|names| {
+                    names.remove(&from);
+                });
                 // The name is made once more, of another file.
                 self.made.remove(&from);
                 self.made.remove(&to);

@@ -378,7 +378,7 @@ async fn list_accessible(
         .filter(|(row, _)| is_below(row, &parent, subtree) && accessible.contains(row.ocid.as_str()));
     let shown = |(row, is_seen): &(Compartment, bool)| match is_seen {
         true => row.clone(),
-        false => Compartment { description: String::new(), ..row.clone() },
+        false => Compartment { description: String::new(), tags: NO_TAGS.to_owned(), ..row.clone() },
     };
     listing::page_of(rows.map(shown).collect(), listing)
 }

@@ -23,6 +23,7 @@ statements! {
          UNION ALL SELECT 'user_account', id, tags FROM user_account WHERE tenancy_id = $1 AND tags <> '{}'
          UNION ALL SELECT 'user_group', id, tags FROM user_group WHERE tenancy_id = $1 AND tags <> '{}'
          UNION ALL SELECT 'policy', id, tags FROM policy WHERE tenancy_id = $1 AND tags <> '{}'
+         UNION ALL SELECT 'dynamic_group', id, tags FROM dynamic_group WHERE tenancy_id = $1 AND tags <> '{}'
          UNION ALL SELECT 'network_source', id, tags FROM network_source WHERE tenancy_id = $1 AND tags <> '{}'
          UNION ALL SELECT 'tag_namespace', id, tags FROM tag_namespace WHERE tenancy_id = $1 AND tags <> '{}'
          UNION ALL SELECT 'tag_definition', d.id, d.tags
@@ -32,6 +33,7 @@ statements! {
     USER_RETAG = "UPDATE user_account SET tags = $1, revision = revision + 1 WHERE id = $2";
     GROUP_RETAG = "UPDATE user_group SET tags = $1, revision = revision + 1 WHERE id = $2";
     POLICY_RETAG = "UPDATE policy SET tags = $1, revision = revision + 1 WHERE id = $2";
+    DYNAMIC_GROUP_RETAG = "UPDATE dynamic_group SET tags = $1, revision = revision + 1 WHERE id = $2";
     NETWORK_SOURCE_RETAG = "UPDATE network_source SET tags = $1, revision = revision + 1 WHERE id = $2";
     TAG_NAMESPACE_RETAG = "UPDATE tag_namespace SET tags = $1, revision = revision + 1 WHERE id = $2";
     TAG_DEFINITION_RETAG = "UPDATE tag_definition SET tags = $1, revision = revision + 1 WHERE id = $2";
@@ -43,6 +45,7 @@ const RETAG: &[(&str, &Statement)] = &[
     ("user_account", &USER_RETAG),
     ("user_group", &GROUP_RETAG),
     ("policy", &POLICY_RETAG),
+    ("dynamic_group", &DYNAMIC_GROUP_RETAG),
     ("network_source", &NETWORK_SOURCE_RETAG),
     ("tag_namespace", &TAG_NAMESPACE_RETAG),
     ("tag_definition", &TAG_DEFINITION_RETAG),

@@ -2,9 +2,9 @@
 
 use axum::{Extension, Json};
 use serde::Deserialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 use wharfinger_registry::Registry;
+use wharfinger_registry::collection::{Collected, Progress};
 
 use super::{Answer, Body, Caller};
 
@@ -19,16 +19,14 @@ pub(super) async fn collect_garbage(
     caller: Caller,
     Extension(registry): Extension<Registry>,
     body: Body<CollectGarbageBody>,
-) -> Answer<Value> {
+) -> Answer<Collected> {
     let Json(CollectGarbageBody { dry_run }) = body?;
-    let collected = registry.collect_garbage(&caller.ctx, dry_run).await?;
-    // Numbers and texts always serialise.
-    Ok(Json(serde_json::to_value(&collected).unwrap_or_default()))
+    Ok(Json(registry.collect_garbage(&caller.ctx, dry_run).await?))
 }
 
 pub(super) async fn get_garbage_collection(
     _caller: Caller,
     Extension(registry): Extension<Registry>,
-) -> Answer<Value> {
-    Ok(Json(serde_json::to_value(registry.collection_progress()).unwrap_or_default()))
+) -> Answer<Progress> {
+    Ok(Json(registry.collection_progress()))
 }

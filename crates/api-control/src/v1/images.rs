@@ -4,50 +4,16 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query};
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::ToSchema;
 use wharfinger_iam::Error as IamError;
 use wharfinger_registry::Error;
-use wharfinger_registry::images::{self, Image, ImageState};
+use wharfinger_registry::images::{self, ImageState};
 use wharfinger_registry::repositories;
 use wharfinger_types::{Digest, RepositoryName, Tag};
 
-use super::{Answer, Body, Caller, PageParameters, page_of, time, views};
+use super::{Answer, Body, Caller, PageParameters, page_of, views};
 use crate::error::Failure;
-
-/// An image.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ImageView {
-    repository_name: String,
-    digest: String,
-    media_type: String,
-    versions: Vec<String>,
-    size_in_bytes: i64,
-    manifest_size_in_bytes: i64,
-    created_by: String,
-    /// `AVAILABLE` or `DELETED`.
-    lifecycle_state: &'static str,
-    #[schema(format = DateTime)]
-    time_created: String,
-    #[schema(format = DateTime)]
-    time_deleted: Option<String>,
-}
-
-fn view(repository: &RepositoryName, image: &Image) -> ImageView {
-    ImageView {
-        repository_name: repository.as_str().to_owned(),
-        digest: image.digest.clone(),
-        media_type: image.media_type.clone(),
-        versions: image.versions.clone(),
-        size_in_bytes: image.manifest_bytes.saturating_add(image.blob_bytes),
-        manifest_size_in_bytes: image.manifest_bytes,
-        created_by: image.created_by.clone(),
-        lifecycle_state: if image.deleted_at.is_some() { views::DELETED } else { views::AVAILABLE },
-        time_created: time(image.created_at),
-        time_deleted: image.deleted_at.map(time),
-    }
-}
 
 #[derive(Deserialize)]
 pub(super) struct ListImagesQuery {
@@ -66,7 +32,7 @@ pub(super) async fn list_images(
     let state = if deleted { ImageState::Deleted } else { ImageState::Available };
     let images = images::list_images(&caller.ctx, &caller.tenancy, &name, state, &page).await?;
     let next = images.last().filter(|_| images.len() >= page.limit).map(|image| image.digest.clone());
-    Ok(page_of(images.iter().map(|image| view(&name, image)).collect(), next))
+    Ok(page_of(images.iter().map(|image| views::Image::new(&name, image)).collect(), next))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -79,7 +45,7 @@ pub(super) async fn restore_image(
     caller: Caller,
     Path((name, digest)): Path<(String, String)>,
     body: Body<RestoreImageBody>,
-) -> Answer<ImageView> {
+) -> Answer<views::Image> {
     let Json(RestoreImageBody { version }) = body?;
     let name: RepositoryName = name.parse()?;
     let digest: Digest = digest.parse().map_err(Error::from)?;
@@ -94,7 +60,7 @@ pub(super) async fn restore_image(
     let version = version.map(parse).transpose()?;
     let Caller { ctx, tenancy } = &caller;
     let image = images::restore_image(ctx, tenancy, &name, &digest, version.as_ref()).await?;
-    Ok(Json(view(&name, &image)))
+    Ok(Json(views::Image::new(&name, &image)))
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{ComponentsBuilder, Object, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{ComponentsBuilder, Object, Type};
 use utoipa::openapi::{
     Content, InfoBuilder, OpenApiBuilder, PathsBuilder, Ref, RefOr, Required, ResponseBuilder, Schema, Server,
 };
@@ -75,13 +75,6 @@ impl Operation {
     /// With one object for an answer.
     pub(crate) fn answers<T: ToSchema>(self) -> Operation {
         Operation { answer: Some(described::<T>()), ..self }
-    }
-
-    /// With a report for an answer: an object of counts and what was wrong, or null if there is none.
-    pub(crate) fn reports(self) -> Operation {
-        let kinds = [Type::Object, Type::Null].into_iter().collect::<SchemaType>();
-        let schema = Schema::from(ObjectBuilder::new().schema_type(kinds).build()).into();
-        Operation { answer: Some(Described { schema, others: Vec::new() }), ..self }
     }
 
     /// With an array for an answer.

@@ -10,18 +10,19 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use wharfinger_iam::Error as IamError;
 use wharfinger_registry::Registry;
-use wharfinger_registry::scrub::Pace;
+use wharfinger_registry::backup::BackupReport;
+use wharfinger_registry::scrub::{Pace, ScrubReport};
 
 use super::{Answer, Body, Caller};
 
 /// The reports so far of what is under way, by operation.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Progress(Arc<Mutex<BTreeMap<&'static str, Value>>>);
+pub(super) struct Shows(Arc<Mutex<BTreeMap<&'static str, Value>>>);
 
 /// Takes the operation off again.
-struct Shown(Progress, &'static str);
+struct Shown(Shows, &'static str);
 
-impl Progress {
+impl Shows {
     fn show(&self, operation: &'static str) -> Shown {
         Shown(self.clone(), operation)
     }
@@ -40,39 +41,45 @@ impl Drop for Shown {
     }
 }
 
+/// The report so far of each operation that is under way.
+#[derive(Serialize, ToSchema)]
+#[schema(value_type = Object)]
+pub(super) struct Upkeep(BTreeMap<&'static str, Value>);
+
 /// Numbers and texts always serialise.
 fn json(report: &impl Serialize) -> Value {
     serde_json::to_value(report).unwrap_or_default()
 }
 
-pub(super) async fn get_upkeep(_caller: Caller, Extension(progress): Extension<Progress>) -> Answer<Value> {
-    Ok(Json(json(&*progress.0.lock().unwrap_or_else(PoisonError::into_inner))))
+pub(super) async fn get_upkeep(_caller: Caller, Extension(shows): Extension<Shows>) -> Answer<Upkeep> {
+    Ok(Json(Upkeep(shows.0.lock().unwrap_or_else(PoisonError::into_inner).clone())))
 }
 
 pub(super) async fn scrub(
     caller: Caller,
     Extension(registry): Extension<Registry>,
-    Extension(progress): Extension<Progress>,
-) -> Answer<Value> {
-    let shown = progress.show("scrub");
+    Extension(shows): Extension<Shows>,
+) -> Answer<ScrubReport> {
+    let shown = shows.show("scrub");
     let mut pace = Pace::new(None);
     let report = registry.scrub(&caller.ctx, &mut pace, |report| shown.is(report)).await?;
-    Ok(Json(json(&report)))
+    Ok(Json(report))
 }
 
 pub(super) async fn verify(
     caller: Caller,
     Extension(registry): Extension<Registry>,
-    Extension(progress): Extension<Progress>,
-) -> Answer<Value> {
-    let shown = progress.show("verify");
+    Extension(shows): Extension<Shows>,
+) -> Answer<ScrubReport> {
+    let shown = shows.show("verify");
     let report = registry.verify(&caller.ctx, |report| shown.is(report)).await?;
-    Ok(Json(json(&report)))
+    Ok(Json(report))
 }
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CreateBackupBody {
+    /// An absolute path of the server's machine.
     #[schema(value_type = String)]
     directory: PathBuf,
 }
@@ -80,16 +87,16 @@ pub(super) struct CreateBackupBody {
 pub(super) async fn create_backup(
     caller: Caller,
     Extension(registry): Extension<Registry>,
-    Extension(progress): Extension<Progress>,
+    Extension(shows): Extension<Shows>,
     body: Body<CreateBackupBody>,
-) -> Answer<Value> {
+) -> Answer<BackupReport> {
     let Json(CreateBackupBody { directory }) = body?;
     if !directory.is_absolute() {
         let (value, remedy) =
             (directory.display().to_string(), "give an absolute path of the server's machine");
         return Err(IamError::Invalid { field: "directory", value, remedy }.into());
     }
-    let shown = progress.show("create_backup");
+    let shown = shows.show("create_backup");
     let report = registry.create_backup(&caller.ctx, &directory, |report| shown.is(report)).await?;
-    Ok(Json(json(&report)))
+    Ok(Json(report))
 }

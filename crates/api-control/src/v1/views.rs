@@ -4,15 +4,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use wharfinger_iam::explanations::{Explanation, NearStatement};
 use wharfinger_iam::{Tenancy as IamTenancy, auth_tokens, domains, explanations, groups, memberships, users};
-use wharfinger_registry::repositories;
-use wharfinger_types::Permission;
+use wharfinger_registry::{images, repositories};
+use wharfinger_types::{Permission, RepositoryName};
 
 use super::time;
 
 const ACTIVE: &str = "ACTIVE";
 const INACTIVE: &str = "INACTIVE";
-pub(crate) const AVAILABLE: &str = "AVAILABLE";
-pub(crate) const DELETED: &str = "DELETED";
+const AVAILABLE: &str = "AVAILABLE";
+const DELETED: &str = "DELETED";
 
 /// A user.
 #[derive(Debug, Serialize, ToSchema)]
@@ -180,6 +180,45 @@ impl Repository {
     /// As its deletion shows it.
     pub(crate) fn deleted(self) -> Self {
         Self { lifecycle_state: DELETED, ..self }
+    }
+}
+
+/// An image: a manifest, and what it names.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Image {
+    /// The name of its repository, without the namespace.
+    repository_name: String,
+    digest: String,
+    media_type: String,
+    /// The tags that point to it.
+    versions: Vec<String>,
+    /// Of the manifest and the blobs that it names.
+    size_in_bytes: i64,
+    manifest_size_in_bytes: i64,
+    created_by: String,
+    /// `AVAILABLE` or `DELETED`.
+    lifecycle_state: &'static str,
+    #[schema(format = DateTime)]
+    time_created: String,
+    #[schema(format = DateTime)]
+    time_deleted: Option<String>,
+}
+
+impl Image {
+    pub(crate) fn new(repository: &RepositoryName, image: &images::Image) -> Image {
+        Image {
+            repository_name: repository.to_string(),
+            digest: image.digest.clone(),
+            media_type: image.media_type.clone(),
+            versions: image.versions.clone(),
+            size_in_bytes: image.manifest_bytes.saturating_add(image.blob_bytes),
+            manifest_size_in_bytes: image.manifest_bytes,
+            created_by: image.created_by.clone(),
+            lifecycle_state: if image.deleted_at.is_some() { DELETED } else { AVAILABLE },
+            time_created: time(image.created_at),
+            time_deleted: image.deleted_at.map(time),
+        }
     }
 }
 

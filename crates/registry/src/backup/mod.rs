@@ -31,6 +31,7 @@ use std::path::Path;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 use wharfinger_audit::Subject;
 use wharfinger_blobstore::{BlobStore, FileStore};
 use wharfinger_iam::{Ctx, tenancies};
@@ -56,7 +57,7 @@ const AT_ONCE: usize = 4;
 const ROUNDS: usize = 10;
 
 /// What a backup has and what was done for it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
 pub struct BackupReport {
     /// Objects in it.
     pub objects: u64,

@@ -3,6 +3,7 @@
 use std::sync::PoisonError;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::Registry;
 
@@ -10,7 +11,7 @@ use crate::Registry;
 const EXAMPLES: usize = 10;
 
 /// What a run removed, or would remove.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
 pub struct Collected {
     /// Manifests that were deleted longer ago than they can be restored.
     pub manifests: u64,
@@ -31,7 +32,7 @@ pub struct Collected {
 }
 
 /// Why something goes.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Reason {
     /// `manifests`, `links`, `blobs` or `objects`.
     pub kind: &'static str,
@@ -46,7 +47,7 @@ pub struct Reason {
 }
 
 /// How far a run is.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
 pub struct Progress {
     /// The step that it is in; `None` when there is no run.
     pub step: Option<&'static str>,

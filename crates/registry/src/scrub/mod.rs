@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use utoipa::ToSchema;
 use wharfinger_iam::Ctx;
 use wharfinger_metastore::{operations, statements};
 use wharfinger_types::Timestamp;
@@ -47,7 +48,7 @@ pub(crate) enum Mode {
 }
 
 /// Something that is not as it must be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Fault {
     /// `blob`, `manifest` or `database`.
     pub kind: String,
@@ -62,7 +63,7 @@ pub struct Fault {
 }
 
 /// What a pass looked at and found.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ScrubReport {
     /// Blobs looked at.
     pub blobs: u64,
