@@ -227,6 +227,24 @@ impl Store {
         .await
     }
 
+    /// Whether the database has no table yet. A SQLite file is made if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Location`], or what a statement failed with.
+    pub async fn is_empty(location: &Location) -> Result<bool, Error> {
+        let location = location.clone();
+        blocking(move || match location {
+            Location::Sqlite(path) => {
+                Ok(catalog::tables(Engine::Sqlite(&sqlite::open_writer(&path)?))?.is_empty())
+            }
+            Location::Postgres(url) => {
+                let mut session = postgres::Session::connect(&postgres::parse(&url)?)?;
+                Ok(catalog::tables(Engine::Postgres(&mut session))?.is_empty())
+            }
+        })
+        .await
+    }
+
     /// Reads the whole database and says what contradicts in it, a sentence each: rows that refer to none,
     /// and on SQLite damaged pages and indexes.
     ///

@@ -118,6 +118,8 @@ struct Inner {
     scrubbing: tokio::sync::Mutex<()>,
     /// Blobs that were found damaged since the start.
     damaged: AtomicU64,
+    /// Bytes that scrubs have read since then.
+    scrubbed: AtomicU64,
     /// Held by the run of the collector that is under way.
     collecting: tokio::sync::Mutex<()>,
     progress: Mutex<Progress>,
@@ -150,6 +152,7 @@ impl Registry {
             verified: reader::Verified::default(),
             scrubbing: tokio::sync::Mutex::default(),
             damaged: AtomicU64::new(0),
+            scrubbed: AtomicU64::new(0),
             collecting: tokio::sync::Mutex::default(),
             progress: Mutex::default(),
             totals: Mutex::default(),
@@ -160,6 +163,11 @@ impl Registry {
     /// That the process is not about to end: what runs for long asks now and then.
     pub(crate) fn running(&self) -> Result<(), Error> {
         if *self.0.stopping.borrow() { Err(Error::Stopping) } else { Ok(()) }
+    }
+
+    /// How many bytes of blobs the scrubs of this process have read, for a metric.
+    pub fn scrubbed_bytes(&self) -> u64 {
+        self.0.scrubbed.load(Ordering::Relaxed)
     }
 
     /// How many blobs this process has found damaged, for a metric.

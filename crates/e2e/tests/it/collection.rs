@@ -42,7 +42,7 @@ async fn delete_image(program: &Program, repository: &str, digest: &str) {
     expect(program.administrator().delete(&target).await.unwrap(), StatusCode::ACCEPTED).unwrap();
 }
 
-fn skopeo(home: &Path, arguments: &[&str]) -> String {
+pub(crate) fn skopeo(home: &Path, arguments: &[&str]) -> String {
     let output = Command::new("timeout")
         .args(["60", "skopeo"])
         .args(arguments)

@@ -10,8 +10,8 @@ const ROWS: &str = "
     INSERT INTO tenancy (id, ocid, namespace, name, region, region_key, create_on_first_push, has_deny_statements, rights_version, created_at)
         VALUES (3, 't', 'ns', 'Zürich ''\"\\ \n', 'r', 'k', TRUE, FALSE, 9007199254740993, -1);
     INSERT INTO token_key (kid, secret, created_at) VALUES ('k', SECRET, 0);
-    INSERT INTO compartment (id, ocid, tenancy_id, parent_id, name, description, created_at, revision, deleted_at) VALUES
-        (2, 'c2', 3, NULL, 'root', '', 0, 0, NULL), (9, 'c9', 3, 2, 'nine', '', 0, 0, 5), (5, 'c5', 3, 9, 'five', '', 0, 0, NULL);";
+    INSERT INTO compartment (id, ocid, tenancy_id, parent_id, name, description, tags, created_at, revision, deleted_at) VALUES
+        (2, 'c2', 3, NULL, 'root', '', '{}', 0, 0, NULL), (9, 'c9', 3, 2, 'nine', '', '{}', 0, 0, 5), (5, 'c5', 3, 9, 'five', '', '{}', 0, 0, NULL);";
 
 async fn fill(store: &Store) {
     let secret = match store.engine() {
@@ -48,8 +48,8 @@ on_each_engine! {
             assert_eq!(sorted(&dump(&loaded).await), sorted(&copy));
             assert_eq!(loaded.contradictions().await.unwrap(), [""; 0]);
             // Keys go on behind the highest.
-            let more = "INSERT INTO compartment (ocid, tenancy_id, parent_id, name, description, created_at, revision)
-                VALUES ('new', 3, 2, 'new', '', 0, 0)";
+            let more = "INSERT INTO compartment (ocid, tenancy_id, parent_id, name, description, tags, created_at, revision)
+                VALUES ('new', 3, 2, 'new', '', '{}', 0, 0)";
             check::execute(&loaded, more).await.unwrap();
             assert!(dump(&loaded).await.contains("[10,\"new\""));
             loaded.close().await;

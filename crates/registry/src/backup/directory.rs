@@ -21,7 +21,7 @@ const OBJECTS: &str = "objects";
 const LOCK: &str = "lock";
 const METADATA: &str = "metadata-";
 /// Entries read at once.
-const PAGE: usize = 256;
+const PAGE: usize = 64;
 
 /// A file and its digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,7 @@
 //! The scrub of blobs: each object is there, has its blob's size, and has its digest.
 
+use std::sync::atomic::Ordering;
+
 use futures_util::StreamExt;
 use wharfinger_blobstore::{Error as BlobError, ObjectId};
 use wharfinger_iam::{Ctx, tenancies};
@@ -25,8 +27,9 @@ row! {
     struct BlobRow { id: i64, digest: String, object: String, size_bytes: i64, is_damaged: bool }
 }
 
-/// Blobs of a page: after each the pass can be taken up again.
-const PAGE: i64 = 16;
+/// Blobs and bytes of a page, after which the pass can be taken up again; whichever comes first.
+const PAGE: i64 = 256;
+const PAGE_BYTES: u64 = 64 << 20;
 
 impl Registry {
     /// Looks at the next page of blobs; `false` if there is none.
@@ -38,9 +41,13 @@ impl Registry {
         pace: &mut Pace,
     ) -> Result<bool, Error> {
         let rows: Vec<BlobRow> = ctx.store().all(&BLOBS_AFTER, &[&state.blob_id, &PAGE]).await?;
+        let read = state.report.bytes;
         for row in &rows {
             self.scrub_blob(ctx, mode, row, &mut state.report, pace).await?;
             state.blob_id = row.id;
+            if state.report.bytes - read >= PAGE_BYTES {
+                break;
+            }
         }
         Ok(!rows.is_empty())
     }
@@ -133,6 +140,7 @@ impl Registry {
             self.running()?;
             hasher.update(&part);
             read += part.len() as u64;
+            self.0.scrubbed.fetch_add(part.len() as u64, Ordering::Relaxed);
             pace.after(part.len()).await;
         }
         let is_right = hasher.finish() == *digest;

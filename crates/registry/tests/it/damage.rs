@@ -205,21 +205,21 @@ on_each_engine! {
 
     async fn a_scrub_goes_on_where_it_stopped_and_a_command_finishes_the_pass_of_the_background(store: Store) {
         let files = OnFiles::found(store).await;
-        for number in 0..40 {
+        for number in 0..300 {
             files.push(format!("blob {number}").as_bytes()).await;
         }
         let local = files.installation.local();
         let registry = &files.installation.registry;
         let mut pace = Pace::new(NonZeroU64::new(1_000_000));
         let first = registry.scrub_page(&local, &mut pace, NOW).await.unwrap();
-        assert!(matches!(&first, Some(Scrubbed::Page(report)) if report.blobs == 16), "{first:?}");
+        assert!(matches!(&first, Some(Scrubbed::Page(report)) if report.blobs == 256), "{first:?}");
         // As after a restart: nothing in memory.
         let objects = FileStore::open(&files.directory.path().join("objects")).await.unwrap();
         let restarted = Registry::new(Arc::new(objects), SparseManifests::Refused);
         let mut pages = 0;
         let report = restarted.scrub(&local, &mut Pace::new(None), |_| pages += 1).await.unwrap();
-        assert_eq!((report.blobs, report.faults.len()), (40, 0));
-        assert!(pages < 4, "the first page is not read again");
+        assert_eq!((report.blobs, report.faults.len()), (300, 0));
+        assert_eq!(pages, 1, "the first page is not read again");
         let early = registry.scrub_page(&local, &mut pace, Timestamp(0)).await.unwrap();
         assert!(early.is_none(), "the next pass is not due: {early:?}");
     }

@@ -178,11 +178,19 @@ const INCIDENTS: &[(&str, Met)] = &[
             "registry/collection::a_shared_blob_stays_until_its_last_user_goes",
         ]),
     ),
-    ("200 with an empty or wrong body", By(&["content::a_damaged_object_is_never_a_whole_answer"])),
+    (
+        "200 with an empty or wrong body",
+        By(&[
+            "content::a_damaged_object_is_never_a_whole_answer",
+            "registry/damage::a_flipped_bit_is_never_finished_as_good",
+            "backup::a_flipped_bit_is_found_by_scrub_verify_and_check",
+        ]),
+    ),
     (
         "a crash or a full disk between two steps",
         By(&[
             "kill::a_kill_loses_nothing_acknowledged",
+            "backup::a_kill_in_the_middle_of_a_backup_leaves_the_one_before",
             "full_disk::a_single_request_that_fills_the_disk_gives_its_room_back",
             "metastore/failures::a_commit_that_fails_fails_every_body_of_its_transaction",
             "registry/collection::objects_of_a_run_that_was_cut_off_go_with_the_next",
