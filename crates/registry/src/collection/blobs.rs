@@ -10,15 +10,16 @@ use crate::Error;
 statements! {
     /// A page of all blobs. One may go that has no link but those that go themselves: as in `LINKS_AFTER`.
     BLOBS_AFTER =
-        "SELECT b.id, b.digest, b.object, b.size_bytes, NOT EXISTS (
-             SELECT 1 FROM link l WHERE l.blob_id = b.id AND (l.renewed_at >= $1 OR EXISTS (
-                 SELECT 1 FROM manifest_blob mb
+        "SELECT b.id, b.digest, b.object, b.size_bytes, (
+             SELECT l.repository_id FROM link l WHERE l.blob_id = b.id AND (l.renewed_at >= $1 OR (
+                 SELECT mb.manifest_id FROM manifest_blob mb
                  JOIN manifest m ON m.id = mb.manifest_id
                  JOIN repository r ON r.id = m.repository_id
                  WHERE mb.repository_id = l.repository_id AND mb.blob_id = l.blob_id
                  AND (m.hidden_at IS NULL OR m.hidden_at >= $2) AND (r.deleted_at IS NULL OR r.deleted_at >= $2)
-             ))
-         ) AS is_dead
+                 LIMIT 1
+             ) IS NOT NULL) LIMIT 1
+         ) IS NULL AS is_dead
          FROM blob b WHERE b.id > $3 ORDER BY b.id LIMIT $4";
     BLOBS_DELETE =
         sqlite "DELETE FROM blob WHERE id IN (SELECT value FROM json_each($1))

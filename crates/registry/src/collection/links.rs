@@ -9,26 +9,28 @@ use crate::Error;
 
 statements! {
     /// A page of all links. One may go that is older than `$1` and that no manifest uses but those that go
-    /// themselves: deleted, or with their repository, before `$2`.
+    /// themselves: deleted, or with their repository, before `$2`. A look-up each: of an EXISTS here PostgreSQL may
+    /// make a table of all manifests.
     LINKS_AFTER =
-        "SELECT l.repository_id, l.blob_id, l.renewed_at < $1 AND NOT EXISTS (
-             SELECT 1 FROM manifest_blob mb
+        "SELECT l.repository_id, l.blob_id, l.renewed_at < $1 AND (
+             SELECT mb.manifest_id FROM manifest_blob mb
              JOIN manifest m ON m.id = mb.manifest_id
              JOIN repository r ON r.id = m.repository_id
              WHERE mb.repository_id = l.repository_id AND mb.blob_id = l.blob_id
              AND (m.hidden_at IS NULL OR m.hidden_at >= $2) AND (r.deleted_at IS NULL OR r.deleted_at >= $2)
-         ) AS is_dead
+             LIMIT 1
+         ) IS NULL AS is_dead
          FROM link l WHERE (l.repository_id, l.blob_id) > ($3, $4) ORDER BY l.repository_id, l.blob_id LIMIT $5";
     LINKS_DELETE =
         sqlite "DELETE FROM link WHERE repository_id = $1 AND blob_id IN (SELECT value FROM json_each($2))
                 AND renewed_at < $3 AND NOT EXISTS (SELECT 1 FROM manifest_blob mb
                     WHERE mb.repository_id = link.repository_id AND mb.blob_id = link.blob_id)
                 RETURNING blob_id",
-        postgres "DELETE FROM link USING json_array_elements_text($2::text::json) j(value)
-                  WHERE link.repository_id = $1 AND link.blob_id = j.value::bigint
-                  AND link.renewed_at < $3 AND NOT EXISTS (SELECT 1 FROM manifest_blob mb
+        postgres "DELETE FROM link WHERE repository_id = $1
+                  AND blob_id = ANY (ARRAY(SELECT value::bigint FROM json_array_elements_text($2::text::json)))
+                  AND renewed_at < $3 AND NOT EXISTS (SELECT 1 FROM manifest_blob mb
                       WHERE mb.repository_id = link.repository_id AND mb.blob_id = link.blob_id)
-                  RETURNING link.blob_id";
+                  RETURNING blob_id";
     DIGESTS_OF_BLOBS =
         sqlite "SELECT b.digest FROM json_each($1) j CROSS JOIN blob b WHERE b.id = j.value",
         postgres "SELECT b.digest FROM json_array_elements_text($1::text::json) j(value)

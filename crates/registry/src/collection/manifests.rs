@@ -15,8 +15,8 @@ statements! {
     MANIFESTS_HIDDEN_BEFORE =
         "SELECT m.id, m.hidden_at, m.repository_id, m.digest, m.size_bytes, r.name AS repository,
                 r.deleted_at IS NOT NULL AND r.deleted_at < $1 AS has_no_repository,
-                EXISTS (SELECT 1 FROM manifest_child c JOIN manifest p ON p.id = c.manifest_id
-                        WHERE c.child_id = m.id AND (p.hidden_at IS NULL OR p.hidden_at >= $1)) AS is_kept
+                (SELECT p.id FROM manifest_child c JOIN manifest p ON p.id = c.manifest_id
+                 WHERE c.child_id = m.id AND (p.hidden_at IS NULL OR p.hidden_at >= $1) LIMIT 1) IS NOT NULL AS is_kept
          FROM manifest m JOIN repository r ON r.id = m.repository_id
          WHERE m.hidden_at < $1 AND (m.hidden_at, m.id) > ($2, $3) ORDER BY m.hidden_at, m.id LIMIT $4";
     /// Those of the given ids that may go, held against a push or restore that would revive them.

@@ -31,6 +31,8 @@ const BATCH: i64 = 200;
 const PAGE: i64 = 1_000;
 /// How often a step is tried whose rows others take hold of. The next run tries again.
 const ATTEMPTS: usize = 4;
+/// How much longer than a step its rest is: pulls beside it keep three quarters of the machine at least.
+const REST: u32 = 3;
 /// The longest rest after a step.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 /// Between two looks at whether another replica has finished.
@@ -230,10 +232,10 @@ impl Collection<'_> {
         Ok(None)
     }
 
-    /// Leaves the others as much time as the step took, and shows how far the run is.
+    /// Leaves the others more time than the step took, and shows how far the run is.
     async fn rest(&self, step: &'static str, since: Instant) -> Result<(), Error> {
         self.registry.note_progress(step, &self.collected);
-        self.registry.sleep(since.elapsed().min(LONGEST_REST)).await
+        self.registry.sleep(since.elapsed().saturating_mul(REST).min(LONGEST_REST)).await
     }
 
     /// Objects that will go once their rows have; a dry run counts them as gone.

@@ -1,9 +1,11 @@
 //! Objects whose rows have gone: removed when nobody can be reading them any more.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
-use wharfinger_blobstore::ObjectId;
+use wharfinger_blobstore::{BlobStore, ObjectId};
 use wharfinger_metastore::{operations, row, statements};
 
 use super::{BATCH, Collection, Halt, json};
@@ -36,6 +38,8 @@ operations! {
     FORGET_OBJECTS = forget_objects { Durable, Guarded, unaudited "an object without a blob is no state that a reader can see" };
 }
 
+/// Removals at the same time: each waits for a thread, or for a storage far away.
+const AT_ONCE: usize = 8;
 const WHY: &str = "put down by an earlier run";
 
 impl Collection<'_> {
@@ -59,7 +63,7 @@ impl Collection<'_> {
                 }
             } else {
                 self.wait_until_older(last.dead_at, grace).await?;
-                self.remove(&page).await?;
+                self.remove(page).await?;
             }
             self.rest("objects", since).await?;
         }
@@ -77,15 +81,11 @@ impl Collection<'_> {
         self.registry.sleep(Duration::from_micros(left)).await
     }
 
-    async fn remove(&mut self, page: &[Dead]) -> Result<(), Error> {
-        let mut removed = Vec::with_capacity(page.len());
-        for dead in page {
-            let id: ObjectId = dead.object.parse()?;
-            match self.registry.0.blobs.remove(&id).await {
-                Ok(()) => removed.push(dead),
-                Err(error) => tracing::warn!(object = %id, %error, "cannot remove a dead object"),
-            }
-        }
+    async fn remove(&mut self, page: Vec<Dead>) -> Result<(), Error> {
+        let blobs = Arc::clone(&self.registry.0.blobs);
+        let removals = stream::iter(page).map(move |dead| remove(Arc::clone(&blobs), dead));
+        let removed: Vec<Option<Dead>> = removals.buffer_unordered(AT_ONCE).collect().await;
+        let removed: Vec<Dead> = removed.into_iter().flatten().collect();
         let objects = json(&removed.iter().map(|dead| dead.object.as_str()).collect::<Vec<_>>());
         self.write(&FORGET_OBJECTS, move |tx| Ok::<_, Halt>(tx.run(&DEAD_OBJECTS_DELETE, &[&objects])?))
             .await?;
@@ -93,5 +93,20 @@ impl Collection<'_> {
             self.collected.count_object(dead.size_bytes);
         }
         Ok(())
+    }
+}
+
+/// The object if it is gone. One that can't be removed is left to the next run.
+async fn remove(blobs: Arc<dyn BlobStore>, dead: Dead) -> Option<Dead> {
+    let removed = match dead.object.parse::<ObjectId>() {
+        Ok(id) => blobs.remove(&id).await,
+        Err(error) => Err(error),
+    };
+    match removed {
+        Ok(()) => Some(dead),
+        Err(error) => {
+            tracing::warn!(object = dead.object, %error, "cannot remove a dead object");
+            None
+        }
     }
 }
