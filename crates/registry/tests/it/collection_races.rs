@@ -18,7 +18,7 @@ use wharfinger_types::{Algorithm, Digest, ImageName};
 
 use crate::images::{descriptor, manifest, push_blob, push_image, put, read_blob, sent};
 
-const ROUNDS: usize = 20;
+const ROUNDS: usize = 10;
 /// When the collector and its rivals come, in seconds.
 const LATER: i64 = 5 * 86_400;
 
