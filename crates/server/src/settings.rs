@@ -671,9 +671,10 @@ mod tests {
                 "tenancy.namespace" => "ns",
                 "tokens.lifetime" => "60s",
                 "database.url" => "postgres://localhost/x",
-                "scrub.rate" => "1GiB",
                 _ if key.kind == Kind::Bool => "true",
                 _ if key.kind == Kind::Number => "7",
+                // A duration or a size.
+                _ if key.default.starts_with(|first: char| first.is_ascii_digit()) => key.default,
                 _ => "",
             };
             let variable = format!("{PREFIX}{}", key.name.replace('.', "__").to_ascii_uppercase());

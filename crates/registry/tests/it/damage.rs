@@ -19,6 +19,7 @@ use crate::images::{manifest, push_blob, push_image, put, read_blob};
 
 statements! {
     OBJECT = "SELECT object FROM blob WHERE digest = $1";
+    DEAD_OBJECT = "SELECT object FROM dead_object WHERE object = $1";
 }
 
 /// Everything at once; a pass is always due.
@@ -152,6 +153,9 @@ on_each_engine! {
         push_blob(&files.installation, ctx, &other, b"layer").await;
         assert_eq!(files.read(&layer).await.unwrap(), b"layer");
         assert_ne!(files.object(&layer).await, damaged);
+        let damaged = damaged.file_name().unwrap().to_str().unwrap().to_owned();
+        let dead: Option<String> = files.installation.store.opt(&DEAD_OBJECT, &[&damaged]).await.unwrap();
+        assert_eq!(dead, Some(damaged), "the collector knows of what was replaced");
         put(&files.installation, ctx, image, "v1", manifest(&config, &[&layer])).await.unwrap();
         assert_eq!(reasons(&files.scrub().await), [""; 0]);
     }
