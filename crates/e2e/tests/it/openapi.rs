@@ -38,6 +38,7 @@ fn misfits(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<Str
         "string" => value.is_string(),
         "boolean" => value.is_boolean(),
         "integer" => value.is_u64(),
+        "number" => value.is_number(),
         "null" => value.is_null(),
         other => panic!("{at}: {other}"),
     };
@@ -51,7 +52,7 @@ fn misfits(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<Str
             .flat_map(|row| misfits(document, &schema["items"], row, &format!("{at}[]")))
             .collect();
     }
-    // A report says no more than that it is one.
+    // What is under way has a report by its name.
     let Some(fields) = value.as_object().filter(|_| schema["properties"].is_object()) else {
         return Vec::new();
     };
