@@ -136,13 +136,17 @@ on_each_engine! {
         let installation = found(store).await;
         let (ctx, image, registry) = (installation.administrator().await, installation.image("app"), &installation.registry);
         let upload = registry.start_upload(&ctx, &image, Algorithm::Sha256).await.unwrap();
-        let silent = stream::iter([Ok::<_, std::convert::Infallible>(Bytes::from_static(b"hello "))]).chain(stream::pending());
+        let fell_silent = tokio::sync::Notify::new();
+        let silence = stream::once(async {
+            fell_silent.notify_one();
+            std::future::pending().await
+        });
+        let silent = stream::iter([Ok::<_, std::convert::Infallible>(Bytes::from_static(b"hello "))]).chain(silence);
         let digest = Digest::sha256(b"hello world");
         let (abandoned, offset) = tokio::join!(
-            registry.append_upload(&ctx, &image, &upload.uuid, None, silent),
+            registry.append_upload(&ctx, &image, &upload.uuid, None, Box::pin(silent)),
             async {
-                // The one that fell silent is under way when the next request comes.
-                tokio::task::yield_now().await;
+                fell_silent.notified().await;
                 registry.append_upload(&ctx, &image, &upload.uuid, None, sent(b"world")).await
             },
         );
