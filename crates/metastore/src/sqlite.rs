@@ -125,7 +125,10 @@ struct BatchFailure {
 
 impl From<rusqlite::Error> for BatchFailure {
     fn from(cause: rusqlite::Error) -> Self {
-        Self { cause: Arc::new(cause), answer: Error::CommitFailed }
+        let is_full = cause.sqlite_error_code() == Some(ErrorCode::DiskFull);
+        let cause: Cause = Arc::new(cause);
+        let answer = if is_full { Error::Unavailable(Arc::clone(&cause)) } else { Error::CommitFailed };
+        Self { cause, answer }
     }
 }
 
@@ -290,7 +293,7 @@ fn classify(statement: &'static str, error: rusqlite::Error) -> Error {
         (ErrorCode::ConstraintViolation, "UNIQUE") => Error::Unique { constraint },
         (ErrorCode::ConstraintViolation, "FOREIGN KEY") => Error::ForeignKey { statement },
         (ErrorCode::ConstraintViolation, "CHECK") => Error::Check { constraint },
-        (ErrorCode::DatabaseBusy, _) => unavailable(error),
+        (ErrorCode::DatabaseBusy | ErrorCode::DiskFull, _) => unavailable(error),
         _ => Error::sql(statement, error),
     }
 }
