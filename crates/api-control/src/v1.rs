@@ -1,10 +1,12 @@
-//! `/api/v1/`: users, groups, auth tokens, repositories, images, tenancies, decisions, rights, garbage collection.
+//! `/api/v1/`: users, groups, auth tokens, repositories, images, tenancies, decisions, rights, garbage
+//! collection, scrub, backup.
 //!
 //! Only the control socket has a principal here so far; over the network every route answers 401.
 
 mod collection;
 mod explanations;
 mod images;
+mod upkeep;
 
 use std::sync::Arc;
 
@@ -64,6 +66,10 @@ pub(crate) fn routes() -> Vec<Entry> {
         ),
         ("collect_garbage", "/api/v1/garbage-collections", post(collection::collect_garbage)),
         ("get_garbage_collection", "/api/v1/garbage-collections", get(collection::get_garbage_collection)),
+        ("scrub", "/api/v1/scrubs", post(upkeep::scrub)),
+        ("verify", "/api/v1/verifications", post(upkeep::verify)),
+        ("create_backup", "/api/v1/backups", post(upkeep::create_backup)),
+        ("get_upkeep", "/api/v1/upkeep", get(upkeep::get_upkeep)),
         ("create_tenancy", "/api/v1/tenancies", post(create_tenancy)),
         ("explain_decision", "/api/v1/decisions", post(explanations::explain_decision)),
         ("list_rights", "/api/v1/rights", get(explanations::list_rights)),
@@ -73,7 +79,7 @@ pub(crate) fn routes() -> Vec<Entry> {
 }
 
 pub(crate) fn router(iam: Iam, registry: Registry) -> Router {
-    mount(routes()).layer(Extension(registry)).with_state(iam)
+    mount(routes()).layer(Extension(registry)).layer(Extension(upkeep::Progress::default())).with_state(iam)
 }
 
 /// An operation with its path and handler.

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use http::request::Parts;
 use http::{StatusCode, header};
 use wharfinger_iam::Ctx;
-use wharfinger_registry::ObjectReader;
+use wharfinger_registry::BlobReader;
 use wharfinger_types::{Digest, ImageName};
 
 use crate::error::Failure;
@@ -61,17 +61,17 @@ pub(crate) async fn get(
     match range::wanted(range, size) {
         Wanted::Whole => {
             let mut response = found(StatusCode::OK, digest, size)?;
-            *response.body_mut() = Body::from_stream(reader.read(0..size));
+            *response.body_mut() = Body::from_stream(reader.read(0..size).await?);
             Ok(response)
         }
         Wanted::Parts(ranges) => match ranges.as_slice() {
             [range] => {
                 let mut response = found(StatusCode::PARTIAL_CONTENT, digest, range.end - range.start)?;
                 insert(&mut response, header::CONTENT_RANGE, &content_range(range, size))?;
-                *response.body_mut() = Body::from_stream(reader.read(range.clone()));
+                *response.body_mut() = Body::from_stream(reader.read(range.clone()).await?);
                 Ok(response)
             }
-            _ => several(&reader, digest, &ranges),
+            _ => several(&reader, digest, &ranges).await,
         },
         Wanted::Unsatisfiable => {
             let message = format!("the blob has {size} bytes, and none in the range asked for");
@@ -86,7 +86,7 @@ fn content_range(range: &Range<u64>, size: u64) -> String {
 }
 
 /// Several ranges in one answer: `multipart/byteranges` (RFC 9110, section 14.6).
-fn several(reader: &ObjectReader, digest: &Digest, ranges: &[Range<u64>]) -> Result<Response, Failure> {
+async fn several(reader: &BlobReader, digest: &Digest, ranges: &[Range<u64>]) -> Result<Response, Failure> {
     // No content holds its own digest, so none holds the boundary. It may have 70 characters at most.
     let hex = digest.as_str().rsplit(':').next().unwrap_or_default();
     let boundary = hex.get(..64).unwrap_or_default();
@@ -101,7 +101,8 @@ fn several(reader: &ObjectReader, digest: &Digest, ranges: &[Range<u64>]) -> Res
     for range in ranges {
         let head = head(range);
         length += head.len() as u64 + (range.end - range.start);
-        pieces.push(stream::once(async { Ok(Bytes::from(head)) }).chain(reader.read(range.clone())).boxed());
+        let bytes = reader.read(range.clone()).await?;
+        pieces.push(stream::once(async { Ok(Bytes::from(head)) }).chain(bytes).boxed());
     }
     pieces.push(stream::once(async { Ok(Bytes::from(tail)) }).boxed());
     let mut response = found(StatusCode::PARTIAL_CONTENT, digest, length)?;

@@ -164,7 +164,7 @@ fn code(error: &Error) -> &'static str {
         Error::Iam(IamError::Denied { .. }) => "DENIED",
         Error::Iam(IamError::NotFound { .. }) | Error::NotCreatedOnPush(_) => "NAME_UNKNOWN",
         Error::Iam(IamError::Invalid { .. }) => "NAME_INVALID",
-        Error::BlobUnknown(_) => "BLOB_UNKNOWN",
+        Error::BlobUnknown(_) | Error::Quarantined(_) => "BLOB_UNKNOWN",
         Error::BlobInUse { .. } => "UNSUPPORTED",
         Error::UploadUnknown(_) => "BLOB_UPLOAD_UNKNOWN",
         Error::UploadOffset { .. } => "RANGE_INVALID",

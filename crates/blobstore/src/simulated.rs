@@ -430,6 +430,10 @@ impl DiskFile for SimulatedFile {
         Ok(self.size_in(&self.disk.lock()) as u64)
     }
 
+    fn changed_at(&self) -> io::Result<i128> {
+        Ok(0)
+    }
+
     fn truncate(&self, size: u64) -> io::Result<()> {
         let (mut world, size) = (self.disk.lock(), usize::try_from(size).unwrap());
         if self.size_in(&world) != size {

@@ -72,6 +72,7 @@ type Source = Box<dyn Fn(Range<u64>) -> BoxStream<'static, Result<Bytes, Error>>
 pub struct ObjectReader {
     id: ObjectId,
     size: u64,
+    changed_at: i128,
     source: Source,
 }
 
@@ -82,7 +83,18 @@ impl ObjectReader {
         size: u64,
         source: impl Fn(Range<u64>) -> BoxStream<'static, Result<Bytes, Error>> + Send + Sync + 'static,
     ) -> ObjectReader {
-        ObjectReader { id, size, source: Box::new(source) }
+        ObjectReader { id, size, changed_at: 0, source: Box::new(source) }
+    }
+
+    /// The same, of an object that was last changed at a time of the storage's own count.
+    pub(crate) fn changed_at(self, changed_at: i128) -> ObjectReader {
+        ObjectReader { changed_at, ..self }
+    }
+
+    /// The object as it is now: differs once anything has written to it through its storage. What the medium
+    /// does to its bytes is not seen.
+    pub fn version(&self) -> (ObjectId, i128) {
+        (self.id.clone(), self.changed_at)
     }
 
     /// The size of the object in bytes when it was opened.

@@ -66,6 +66,20 @@ pub enum Error {
         /// What the engine said.
         source: Cause,
     },
+    /// A copy of the metadata could not be written.
+    #[error("the copy of the metadata cannot be written")]
+    Output(#[source] Cause),
+    /// A copy of the metadata is not right.
+    #[error("line {line} of the copy of the metadata is not right: {reason}")]
+    Input {
+        /// Counted from 1.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Only an empty database can be filled from a copy.
+    #[error("the database is not empty: give an empty one")]
+    NotEmpty,
     /// The database's location is not one.
     #[error("the metadata location is not valid; it must be a file or a postgres:// URL")]
     Location(#[source] Cause),

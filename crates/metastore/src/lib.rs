@@ -4,9 +4,10 @@
 //! [`operations!`], and then calls [`Store::write`], [`Store::opt`] and [`Store::all`]. Nothing
 //! outside this crate sees a driver, a connection or a transaction's begin and end.
 //!
-//! It must not know what any table means, and holds no SQL but the migrations' and its own
-//! version table's.
+//! It must not know what any table means, and holds no SQL but the migrations', its own version
+//! table's and the catalogs'.
 
+mod catalog;
 #[cfg(feature = "check")]
 pub mod check;
 mod error;
@@ -17,6 +18,7 @@ mod queue;
 mod sqlite;
 mod statement;
 mod store;
+mod transfer;
 mod tx;
 
 pub use error::{Cause, Error};
@@ -25,4 +27,5 @@ pub use operation::{Isolation, Operation, Promise, Record};
 pub use sqlite::CommitStep;
 pub use statement::{Args, Column, FromRow, Param, Row, Statement};
 pub use store::{EngineKind, Exclusive, Location, Store};
+pub use transfer::{CopiedRows, RowCounts};
 pub use tx::Tx;

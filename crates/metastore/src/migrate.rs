@@ -26,6 +26,10 @@ const MIGRATIONS: &[Migration] = &[Migration {
 operations! {
     /// Brings the schema up to date.
     MIGRATE = migrate { Durable, Guarded, unaudited "it runs before there is anything to audit" };
+    /// Reads a whole database.
+    DUMP = dump { Relaxed, Guarded, unaudited "it reads" };
+    /// Fills an empty database.
+    LOAD = load { Durable, Guarded, unaudited "the records that it brings are the ones that there were" };
 }
 
 statements! {
@@ -59,7 +63,7 @@ pub(crate) fn migrate(mut engine: Engine<'_>) -> Result<(), Error> {
     loop {
         let mut tx = Tx::new(&MIGRATE, engine.reborrow());
         tx.script(begin)?;
-        let applied = apply_next(&mut tx);
+        let applied = apply_next(&mut tx, i64::MAX);
         // A failed transaction is poisoned and cannot end itself.
         let mut end = Tx::new(&MIGRATE, engine.reborrow());
         match applied {
@@ -76,7 +80,21 @@ pub(crate) fn migrate(mut engine: Engine<'_>) -> Result<(), Error> {
     }
 }
 
-fn apply_next(tx: &mut Tx<'_>) -> Result<Option<&'static Migration>, Error> {
+/// Applies what is missing up to `version`, in the transaction of `tx`.
+///
+/// # Errors
+/// As [`migrate`]; [`Error::NewerSchema`] if this program knows no such version.
+pub(crate) fn apply_to(tx: &mut Tx<'_>, version: i64) -> Result<(), Error> {
+    let known = MIGRATIONS.last().map_or(0, |newest| newest.version);
+    if version > known {
+        return Err(Error::NewerSchema { found: version, known });
+    }
+    while apply_next(tx, version)?.is_some() {}
+    Ok(())
+}
+
+/// Applies the next migration, unless it is beyond `last`.
+fn apply_next(tx: &mut Tx<'_>, last: i64) -> Result<Option<&'static Migration>, Error> {
     tx.opt::<i32>(&MIGRATION_LOCK, &[])?;
     tx.run(&SCHEMA_VERSION_CREATE, &[])?;
     let found: i64 = tx.one(&SCHEMA_VERSION_NEWEST, &[])?;
@@ -84,7 +102,8 @@ fn apply_next(tx: &mut Tx<'_>) -> Result<Option<&'static Migration>, Error> {
     if found > known {
         return Err(Error::NewerSchema { found, known });
     }
-    let Some(next) = MIGRATIONS.iter().find(|migration| migration.version > found) else {
+    let mut missing = MIGRATIONS.iter().filter(|migration| migration.version <= last);
+    let Some(next) = missing.find(|migration| migration.version > found) else {
         return Ok(None);
     };
     let sql = match tx.engine() {

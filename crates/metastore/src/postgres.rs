@@ -10,13 +10,17 @@ use deadpool_postgres::{
     ClientWrapper, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
 };
 use postgres::NoTls;
+use postgres::binary_copy::BinaryCopyInWriter;
 use postgres::error::{DbError, Severity, SqlState};
-use postgres::types::ToSql;
+use postgres::fallible_iterator::FallibleIterator;
+use postgres::types::{ToSql, Type};
+use serde_json::Value;
 
 use crate::Error;
 use crate::operation::{Isolation, Operation, Promise};
 use crate::queue::{Job, Queue};
 use crate::statement::{Args, Columns, FromRow, Row, Statement};
+use crate::transfer::{self, Cell, Columns as TableColumns, Kind, Next};
 use crate::tx::{Engine, Tx};
 
 /// Connections that write, each with its thread.
@@ -96,6 +100,53 @@ impl Session {
 
     pub(crate) fn script(&mut self, sql: &str) -> Result<(), Error> {
         self.client.batch_execute(sql).map_err(|error| classify("script", error))
+    }
+
+    /// The one number that a query gives.
+    pub(crate) fn number(&mut self, sql: &str) -> Result<i64, Error> {
+        let failed = |error| classify("number", error);
+        self.client.query_one(sql, &[]).and_then(|row| row.try_get(0)).map_err(failed)
+    }
+
+    /// Hands every row of a query on, as a copy has it.
+    pub(crate) fn each_row(
+        &mut self,
+        sql: &str,
+        mut each: impl FnMut(Vec<Value>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let failed = |error| classify("each_row", error);
+        let mut rows = self.client.query_raw(sql, std::iter::empty::<&str>()).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let values = (0..row.len()).map(|index| value(&row, index));
+            each(values.collect::<Result<_, _>>().map_err(failed)?)?;
+        }
+        Ok(())
+    }
+
+    /// Inserts rows until something else comes, which it hands back. One statement inserts them all, so that
+    /// those of a table that refers to itself may come in any order.
+    pub(crate) fn insert<T>(
+        &mut self,
+        columns: &TableColumns,
+        mut next: impl FnMut() -> Result<Next<T>, Error>,
+    ) -> Result<T, Error> {
+        let failed = |error| classify("insert", error);
+        let sql = format!("COPY \"{}\" ({}) FROM STDIN BINARY", columns.table, columns.quoted());
+        let types: Vec<Type> = columns.kinds.iter().map(|kind| type_of(*kind)).collect();
+        let writer = self.client.copy_in(&sql).map_err(failed)?;
+        let mut writer = BinaryCopyInWriter::new(writer, &types);
+        loop {
+            match next()? {
+                Next::Row(cells) => {
+                    let row: Vec<&(dyn ToSql + Sync)> = cells.iter().map(bound).collect();
+                    writer.write(&row).map_err(failed)?;
+                }
+                Next::Other(other) => {
+                    writer.finish().map_err(failed)?;
+                    return Ok(other);
+                }
+            }
+        }
     }
 
     fn prepare(&mut self, statement: &Statement) -> Result<postgres::Statement, Error> {
@@ -280,6 +331,38 @@ fn read_rows<T: FromRow>(
 
 fn params<'a>(args: Args<'a>) -> Vec<&'a (dyn ToSql + Sync)> {
     args.iter().map(|arg| *arg as &(dyn ToSql + Sync)).collect()
+}
+
+fn value(row: &postgres::Row, index: usize) -> Result<Value, postgres::Error> {
+    let kind = row.columns().get(index).map(postgres::Column::type_);
+    Ok(match kind {
+        Some(&Type::BOOL) => row.try_get::<_, Option<bool>>(index)?.map(i64::from).into(),
+        Some(&Type::TEXT) => row.try_get::<_, Option<String>>(index)?.into(),
+        Some(&Type::BYTEA) => row.try_get::<_, Option<&[u8]>>(index)?.map_or(Value::Null, transfer::bytes),
+        _ => row.try_get::<_, Option<i64>>(index)?.into(),
+    })
+}
+
+fn type_of(kind: Kind) -> Type {
+    match kind {
+        Kind::Integer => Type::INT8,
+        Kind::Bool => Type::BOOL,
+        Kind::Text => Type::TEXT,
+        Kind::Bytes => Type::BYTEA,
+    }
+}
+
+fn bound(cell: &Cell) -> &(dyn ToSql + Sync) {
+    match cell {
+        Cell::Null(Kind::Integer) => &None::<i64>,
+        Cell::Null(Kind::Bool) => &None::<bool>,
+        Cell::Null(Kind::Text) => &None::<String>,
+        Cell::Null(Kind::Bytes) => &None::<Vec<u8>>,
+        Cell::Integer(number) => number,
+        Cell::Bool(truth) => truth,
+        Cell::Text(text) => text,
+        Cell::Bytes(bytes) => bytes,
+    }
 }
 
 fn classify(statement: &'static str, error: postgres::Error) -> Error {

@@ -8,11 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::types::{Null, ValueRef};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
+use serde_json::Value;
 
 use crate::operation::Promise;
 use crate::queue::{Job, Queue};
 use crate::statement::{Args, Columns, FromRow, Row, Statement};
+use crate::transfer::{self, Cell, Columns as TableColumns, Next};
 use crate::tx::{Engine, Tx};
 use crate::{Cause, Error};
 
@@ -49,7 +52,7 @@ fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
     }
 }
 
-fn open_reader(path: &Path) -> Result<Connection, Error> {
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(unavailable)?;
     prepare_connection(&connection, 8 * 1024).map_err(unavailable)?;
@@ -268,6 +271,74 @@ pub(crate) fn query<T: FromRow>(
 
 pub(crate) fn script(connection: &Connection, sql: &str) -> Result<(), Error> {
     connection.execute_batch(sql).map_err(|error| classify("script", error))
+}
+
+/// The first column of each row of a query, as text.
+pub(crate) fn texts(connection: &Connection, sql: &str) -> Result<Vec<String>, Error> {
+    let failed = |error| classify("texts", error);
+    let mut prepared = connection.prepare(sql).map_err(failed)?;
+    let rows = prepared.query_map([], |row| row.get(0)).map_err(failed)?;
+    rows.collect::<rusqlite::Result<_>>().map_err(failed)
+}
+
+/// The one number that a query gives.
+pub(crate) fn number(connection: &Connection, sql: &str) -> Result<i64, Error> {
+    connection.query_row(sql, [], |row| row.get(0)).map_err(|error| classify("number", error))
+}
+
+/// Hands every row of a query on, as a copy has it.
+pub(crate) fn each_row(
+    connection: &Connection,
+    sql: &str,
+    mut each: impl FnMut(Vec<Value>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let failed = |error| classify("each_row", error);
+    let mut prepared = connection.prepare(sql).map_err(failed)?;
+    let columns = prepared.column_count();
+    let mut rows = prepared.query([]).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        let value = |index| {
+            Ok(match row.get_ref(index)? {
+                ValueRef::Null => Value::Null,
+                ValueRef::Integer(number) => number.into(),
+                ValueRef::Real(number) => number.into(),
+                text @ ValueRef::Text(_) => text.as_str()?.into(),
+                ValueRef::Blob(bytes) => transfer::bytes(bytes),
+            })
+        };
+        each((0..columns).map(value).collect::<rusqlite::Result<_>>().map_err(failed)?)?;
+    }
+    Ok(())
+}
+
+/// Inserts rows until something else comes, which it hands back.
+pub(crate) fn insert<T>(
+    connection: &Connection,
+    columns: &TableColumns,
+    mut next: impl FnMut() -> Result<Next<T>, Error>,
+) -> Result<T, Error> {
+    let failed = |error| classify("insert", error);
+    let places = vec!["?"; columns.kinds.len()].join(", ");
+    let sql = format!("INSERT INTO \"{}\" ({}) VALUES ({places})", columns.table, columns.quoted());
+    let mut prepared = connection.prepare(&sql).map_err(failed)?;
+    loop {
+        match next()? {
+            Next::Row(cells) => {
+                prepared.execute(params_from_iter(cells.iter().map(bound))).map_err(failed)?;
+            }
+            Next::Other(other) => return Ok(other),
+        }
+    }
+}
+
+fn bound(cell: &Cell) -> &dyn rusqlite::ToSql {
+    match cell {
+        Cell::Null(_) => &Null,
+        Cell::Integer(number) => number,
+        Cell::Bool(truth) => truth,
+        Cell::Text(text) => text,
+        Cell::Bytes(bytes) => bytes,
+    }
 }
 
 fn params<'a>(args: Args<'a>) -> Vec<&'a dyn rusqlite::ToSql> {

@@ -1,5 +1,6 @@
 //! The store that services hold.
 
+use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -10,7 +11,7 @@ use crate::operation::Operation;
 use crate::queue::{Queue, Write};
 use crate::statement::{Args, FromRow, Statement};
 use crate::tx::{Engine, Tx};
-use crate::{Error, migrate, postgres, sqlite};
+use crate::{Error, RowCounts, catalog, migrate, postgres, sqlite, transfer};
 
 /// Which database is behind a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,7 @@ pub struct Store {
 }
 
 struct Inner {
+    location: Location,
     queue: Arc<Queue>,
     readers: Readers,
     writers: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
@@ -98,6 +100,7 @@ impl Store {
         path: &Path,
         watch: impl Fn(sqlite::CommitStep) + Send + 'static,
     ) -> Result<Self, Error> {
+        let location = Location::Sqlite(path.to_owned());
         let readers = sqlite::Readers::new(path.to_owned());
         let path = path.to_owned();
         let connection = blocking(move || {
@@ -109,7 +112,7 @@ impl Store {
         let queue = Arc::new(Queue::default());
         let served = Arc::clone(&queue);
         let writer = spawn_writer(move || sqlite::write(&connection, &served, watch))?;
-        Ok(Self::new(queue, Readers::Sqlite(readers), vec![writer]))
+        Ok(Self::new(location, queue, Readers::Sqlite(readers), vec![writer]))
     }
 
     async fn open_postgres(url: &str) -> Result<Self, Error> {
@@ -128,12 +131,12 @@ impl Store {
             let served = Arc::clone(&queue);
             writers.push(spawn_writer(move || postgres::write(&config, &served))?);
         }
-        Ok(Self::new(queue, Readers::Postgres(readers), writers))
+        Ok(Self::new(Location::Postgres(url.to_owned()), queue, Readers::Postgres(readers), writers))
     }
 
-    fn new(queue: Arc<Queue>, readers: Readers, writers: Vec<JoinHandle<()>>) -> Self {
+    fn new(location: Location, queue: Arc<Queue>, readers: Readers, writers: Vec<JoinHandle<()>>) -> Self {
         let writers = tokio::sync::Mutex::new(writers);
-        Self { inner: Arc::new(Inner { queue, readers, writers }) }
+        Self { inner: Arc::new(Inner { location, queue, readers, writers }) }
     }
 
     /// Runs `body` in a transaction and commits it if it returns `Ok`.
@@ -187,6 +190,84 @@ impl Store {
             }
             Readers::Postgres(pool) => postgres::read(pool, statement, args, most).await,
         }
+    }
+
+    /// Writes a copy of all rows as of one moment, but for those of the tables in `without`, as lines of JSON
+    /// that [`Store::load`] reads on either engine; hands `out` back with the number of rows. It has a
+    /// connection of its own and keeps no write waiting.
+    ///
+    /// # Errors
+    /// [`Error::Output`], [`Error::Unavailable`], or what a statement failed with.
+    pub async fn dump<W>(&self, mut out: W, without: &'static [&'static str]) -> Result<(W, RowCounts), Error>
+    where
+        W: io::Write + Send + 'static,
+    {
+        self.aside(move |engine| transfer::dump(engine, &mut out, without).map(|rows| (out, rows))).await
+    }
+
+    /// Fills an empty database from a copy that [`Store::dump`] wrote, in one transaction: all of it or nothing.
+    /// The schema is that of the copy; [`Store::open`] brings it up to date.
+    ///
+    /// # Errors
+    /// [`Error::NotEmpty`], [`Error::Input`], [`Error::NewerSchema`], or what a statement failed with.
+    pub async fn load<R>(location: &Location, mut input: R) -> Result<RowCounts, Error>
+    where
+        R: BufRead + Send + 'static,
+    {
+        let location = location.clone();
+        blocking(move || match location {
+            Location::Sqlite(path) => {
+                transfer::load(Engine::Sqlite(&sqlite::open_writer(&path)?), &mut input)
+            }
+            Location::Postgres(url) => {
+                let mut session = postgres::Session::connect(&postgres::parse(&url)?)?;
+                transfer::load(Engine::Postgres(&mut session), &mut input)
+            }
+        })
+        .await
+    }
+
+    /// Whether the database has no table yet. A SQLite file is made if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Location`], or what a statement failed with.
+    pub async fn is_empty(location: &Location) -> Result<bool, Error> {
+        let location = location.clone();
+        blocking(move || match location {
+            Location::Sqlite(path) => {
+                Ok(catalog::tables(Engine::Sqlite(&sqlite::open_writer(&path)?))?.is_empty())
+            }
+            Location::Postgres(url) => {
+                let mut session = postgres::Session::connect(&postgres::parse(&url)?)?;
+                Ok(catalog::tables(Engine::Postgres(&mut session))?.is_empty())
+            }
+        })
+        .await
+    }
+
+    /// Reads the whole database and says what contradicts in it, a sentence each: rows that refer to none,
+    /// and on SQLite damaged pages and indexes.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], or what a statement failed with.
+    pub async fn contradictions(&self) -> Result<Vec<String>, Error> {
+        self.aside(catalog::contradictions).await
+    }
+
+    /// Runs what reads for long on a connection and a thread of its own.
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Engine<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let location = self.inner.location.clone();
+        blocking(move || match location {
+            Location::Sqlite(path) => work(Engine::Sqlite(&sqlite::open_reader(&path)?)),
+            Location::Postgres(url) => {
+                let mut session = postgres::Session::connect(&postgres::parse(&url)?)?;
+                work(Engine::Postgres(&mut session))
+            }
+        })
+        .await
     }
 
     /// Takes `task` over for this process, unless another one that shares the database has it. It is let

@@ -6,13 +6,15 @@ use wharfinger_iam::{Ctx, Error as IamError, Protected};
 use wharfinger_metastore::{Args, Error as StoreError, operations, row, statements};
 use wharfinger_types::{Digest, ErrorKind, ImageName};
 
+use crate::damage::{Damage, Finding, Stored};
+use crate::reader::BlobReader;
 use crate::repositories::{self, Repository};
 use crate::uploads::LINK_UPSERT;
 use crate::{Error, ImageRight, Registry};
 
 statements! {
     LINKED_BLOB =
-        "SELECT b.id, b.object, b.size_bytes, l.renewed_at
+        "SELECT b.id, b.object, b.size_bytes, b.damaged_at IS NOT NULL AS is_damaged, l.renewed_at
          FROM blob b JOIN link l ON l.blob_id = b.id AND l.repository_id = $1
          WHERE b.digest = $2 AND l.hidden_at IS NULL";
     BLOB_ID = "SELECT id FROM blob WHERE digest = $1";
@@ -23,7 +25,7 @@ statements! {
          JOIN link l ON l.blob_id = b.id
          JOIN repository r ON r.id = l.repository_id
          JOIN compartment c ON c.id = r.compartment_id
-         WHERE b.digest = $1 AND l.hidden_at IS NULL AND r.tenancy_id = $2 AND r.deleted_at IS NULL
+         WHERE b.digest = $1 AND b.damaged_at IS NULL AND l.hidden_at IS NULL AND r.tenancy_id = $2 AND r.deleted_at IS NULL
          LIMIT $3";
     /// Later only: requests that overlap carry times in any order.
     LINK_RENEW =
@@ -37,7 +39,7 @@ statements! {
 }
 
 row! {
-    struct LinkedBlob { id: i64, object: String, size_bytes: i64, renewed_at: i64 }
+    struct LinkedBlob { id: i64, object: String, size_bytes: i64, is_damaged: bool, renewed_at: i64 }
 }
 
 /// How many repositories a mount without a source looks at.
@@ -73,27 +75,38 @@ impl Registry {
         ctx: &Ctx,
         image: &ImageName,
         digest: &Digest,
-    ) -> Result<ObjectReader, Error> {
-        let (repository, blob) = linked_blob(ctx, image, digest, ImageRight::Pull).await?;
-        match self.open_object(&blob, digest).await {
+    ) -> Result<BlobReader, Error> {
+        let (repository, mut blob) = linked_blob(ctx, image, digest, ImageRight::Pull).await?;
+        let mut opened = self.open_object(&blob, digest).await?;
+        if opened.is_err() {
             // Not damaged if it was collected since, or came back as another object.
-            Err(Error::Damaged(_)) => {
-                self.open_object(&linked_to(ctx, &repository, digest).await?, digest).await
-            }
-            opened => opened,
+            blob = linked_to(ctx, &repository, digest, ImageRight::Pull).await?;
+            opened = self.open_object(&blob, digest).await?;
+        }
+        let stored = Stored { id: blob.id, object: blob.object, digest: digest.clone() };
+        let tenancy_id = repository.tenancy_id;
+        let finding = Finding { registry: self.clone(), ctx: ctx.clone(), tenancy_id, stored };
+        match opened {
+            Ok(object) => Ok(BlobReader::new(object, finding)),
+            Err(damage) => Err(finding.quarantine(damage).await),
         }
     }
 
-    async fn open_object(&self, blob: &LinkedBlob, digest: &Digest) -> Result<ObjectReader, Error> {
+    async fn open_object(
+        &self,
+        blob: &LinkedBlob,
+        digest: &Digest,
+    ) -> Result<Result<ObjectReader, Damage>, Error> {
         let object: ObjectId = blob.object.parse().map_err(|_| Error::Damaged(digest.clone()))?;
         let reader = match self.0.blobs.open(&object).await {
-            Err(BlobError::NotFound { .. }) => return Err(Error::Damaged(digest.clone())),
+            Err(BlobError::NotFound { .. }) => return Ok(Err(Damage::Lost)),
             opened => opened?,
         };
-        if reader.size() != size(blob, digest)? {
-            return Err(Error::Damaged(digest.clone()));
+        let (is, wanted) = (reader.size(), size(blob, digest)?);
+        if is != wanted {
+            return Ok(Err(Damage::Size { is, wanted }));
         }
-        Ok(reader)
+        Ok(Ok(reader))
     }
 
     /// Links a blob of another repository to this one, if the principal may read it there. `from` is
@@ -196,13 +209,22 @@ async fn linked_blob(
     right: ImageRight,
 ) -> Result<(Repository, LinkedBlob), Error> {
     let repository = repositories::find(ctx, image, right).await?;
-    let blob = linked_to(ctx, &repository, digest).await?;
+    let blob = linked_to(ctx, &repository, digest, right).await?;
     Ok((repository, blob))
 }
 
-async fn linked_to(ctx: &Ctx, repository: &Repository, digest: &Digest) -> Result<LinkedBlob, Error> {
-    let blob = ctx.store().opt(&LINKED_BLOB, &[&repository.id, &digest.as_str()]).await?;
-    blob.ok_or_else(|| Error::BlobUnknown(digest.clone()))
+async fn linked_to(
+    ctx: &Ctx,
+    repository: &Repository,
+    digest: &Digest,
+    right: ImageRight,
+) -> Result<LinkedBlob, Error> {
+    let blob: Option<LinkedBlob> = ctx.store().opt(&LINKED_BLOB, &[&repository.id, &digest.as_str()]).await?;
+    let blob = blob.ok_or_else(|| Error::BlobUnknown(digest.clone()))?;
+    if blob.is_damaged && right != ImageRight::Delete {
+        return Err(Error::Quarantined(digest.clone()));
+    }
+    Ok(blob)
 }
 
 fn size(blob: &LinkedBlob, digest: &Digest) -> Result<u64, Error> {

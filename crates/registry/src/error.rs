@@ -88,9 +88,15 @@ pub enum Error {
         /// The most allowed.
         limit: usize,
     },
-    /// The bytes of a blob that the database knows are missing or short.
-    #[error("the storage of blob {0} is damaged")]
+    /// The bytes of a blob are lost or damaged, and kept from every reader.
+    #[error("the stored bytes of blob {0} are lost or damaged, so nobody is given them: push the blob again")]
+    Quarantined(Digest),
+    /// What the database has of a blob or manifest is damaged.
+    #[error("the database's row of {0} is damaged: push it again")]
     Damaged(Digest),
+    /// A backup's directory can't be used, or what is in it is not right.
+    #[error("{0}")]
+    Directory(String),
     /// Blob storage failed.
     #[error(transparent)]
     Blobs(#[from] wharfinger_blobstore::Error),
@@ -109,6 +115,7 @@ impl Error {
             Error::Iam(error) => error.kind(),
             Error::NotCreatedOnPush(_)
             | Error::BlobUnknown(_)
+            | Error::Quarantined(_)
             | Error::UploadUnknown(_)
             | Error::NotDeleted(_)
             | Error::ManifestUnknown(_) => ErrorKind::NotFound,
@@ -119,6 +126,7 @@ impl Error {
             | Error::BodyBroken(_)
             | Error::DigestMismatch { .. }
             | Error::Digest(_)
+            | Error::Directory(_)
             | Error::ManifestInvalid(_)
             | Error::ManifestBlobUnknown(_) => ErrorKind::Invalid,
             Error::ManifestTooLarge { .. } => ErrorKind::TooLarge,

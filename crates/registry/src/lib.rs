@@ -4,31 +4,37 @@
 //! function starts from a [`wharfinger_iam::Ctx`]; a repository is found together with the right on it. This crate
 //! knows no HTTP.
 
+pub mod backup;
 pub mod blobs;
 mod body;
 pub mod collection;
+mod damage;
 pub mod document;
 mod error;
 pub mod images;
 pub mod manifests;
+mod reader;
 pub mod referrers;
 pub mod repositories;
+pub mod scrub;
 mod sessions;
 pub mod tags;
 pub mod uploads;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use moka::sync::Cache;
 use tokio::sync::{Semaphore, watch};
 use wharfinger_blobstore::{BlobStore, ChunkPool};
+use wharfinger_iam::{Ctx, Principal};
 use wharfinger_metastore::{Operation, Statement};
 use wharfinger_types::{Digest, Permission};
 
 pub use collection::{Ages, Collected, Collection, Progress, Totals};
 pub use error::Error;
-pub use wharfinger_blobstore::ObjectReader;
+pub use reader::BlobReader;
 
 /// Every statement of this crate, for the test that prepares them on both engines.
 pub const STATEMENTS: &[&[&Statement]] = &[
@@ -41,15 +47,20 @@ pub const STATEMENTS: &[&[&Statement]] = &[
     collection::repositories::STATEMENTS,
     collection::uploads::STATEMENTS,
     images::STATEMENTS,
+    damage::STATEMENTS,
     manifests::STATEMENTS,
     referrers::STATEMENTS,
     repositories::STATEMENTS,
+    scrub::STATEMENTS,
+    scrub::BLOB_STATEMENTS,
+    scrub::MANIFEST_STATEMENTS,
     tags::STATEMENTS,
     uploads::STATEMENTS,
 ];
 
 /// Every operation of this crate, for the test that each leaves its audit record.
 pub const OPERATIONS: &[&[&Operation]] = &[
+    backup::OPERATIONS,
     blobs::OPERATIONS,
     collection::blobs::OPERATIONS,
     collection::links::OPERATIONS,
@@ -59,8 +70,11 @@ pub const OPERATIONS: &[&[&Operation]] = &[
     collection::repositories::OPERATIONS,
     collection::uploads::OPERATIONS,
     images::OPERATIONS,
+    damage::OPERATIONS,
     manifests::OPERATIONS,
     repositories::OPERATIONS,
+    scrub::OPERATIONS,
+    scrub::MANIFEST_OPERATIONS,
     tags::OPERATIONS,
     uploads::OPERATIONS,
 ];
@@ -98,6 +112,14 @@ struct Inner {
     manifests_in_memory: Semaphore,
     /// Manifest bytes by digest: immutable, so never stale. Rights are checked before it is asked.
     bodies: Cache<Digest, Bytes>,
+    /// Objects whose bytes were found to be right.
+    verified: reader::Verified,
+    /// Held for a page of the scrub.
+    scrubbing: tokio::sync::Mutex<()>,
+    /// Blobs that were found damaged since the start.
+    damaged: AtomicU64,
+    /// Bytes that scrubs have read since then.
+    scrubbed: AtomicU64,
     /// Held by the run of the collector that is under way.
     collecting: tokio::sync::Mutex<()>,
     progress: Mutex<Progress>,
@@ -127,11 +149,38 @@ impl Registry {
             sessions: sessions::Sessions::default(),
             manifests_in_memory: Semaphore::new(MANIFESTS_IN_MEMORY),
             bodies,
+            verified: reader::Verified::default(),
+            scrubbing: tokio::sync::Mutex::default(),
+            damaged: AtomicU64::new(0),
+            scrubbed: AtomicU64::new(0),
             collecting: tokio::sync::Mutex::default(),
             progress: Mutex::default(),
             totals: Mutex::default(),
             stopping: watch::Sender::new(false),
         }))
+    }
+
+    /// That the process is not about to end: what runs for long asks now and then.
+    pub(crate) fn running(&self) -> Result<(), Error> {
+        if *self.0.stopping.borrow() { Err(Error::Stopping) } else { Ok(()) }
+    }
+
+    /// How many bytes of blobs the scrubs of this process have read, for a metric.
+    pub fn scrubbed_bytes(&self) -> u64 {
+        self.0.scrubbed.load(Ordering::Relaxed)
+    }
+
+    /// How many blobs this process has found damaged, for a metric.
+    pub fn damaged_blobs(&self) -> u64 {
+        self.0.damaged.load(Ordering::Relaxed)
+    }
+}
+
+/// Refuses everybody but the local administrator what is the installation's, not a tenancy's.
+pub(crate) fn local_only(ctx: &Ctx) -> Result<(), Error> {
+    match ctx.principal() {
+        Principal::LocalAdministrator => Ok(()),
+        _ => Err(ctx.refuse(Permission::RepositoryManage).into()),
     }
 }
 

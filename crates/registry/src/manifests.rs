@@ -37,11 +37,12 @@ statements! {
     /// lock makes a `delete_blob` at this moment wait, and see the manifest, or win and be seen.
     LINKED_BLOBS =
         sqlite "SELECT b.id, b.digest, b.size_bytes FROM json_each($1) j CROSS JOIN blob b CROSS JOIN link l
-                WHERE b.digest = j.value AND l.repository_id = $2 AND l.blob_id = b.id AND l.hidden_at IS NULL",
+                WHERE b.digest = j.value AND b.damaged_at IS NULL AND l.repository_id = $2 AND l.blob_id = b.id
+                  AND l.hidden_at IS NULL",
         postgres "SELECT b.id, b.digest, b.size_bytes FROM json_array_elements_text($1::text::json) j(value)
                   JOIN blob b ON b.digest = j.value
                   JOIN link l ON l.repository_id = $2 AND l.blob_id = b.id
-                  WHERE l.hidden_at IS NULL FOR SHARE OF l";
+                  WHERE b.damaged_at IS NULL AND l.hidden_at IS NULL FOR SHARE OF l";
     /// Those of the given digests (a JSON list) that are visible manifests of the repository.
     CHILD_MANIFESTS =
         sqlite "SELECT m.id, m.digest, m.size_bytes FROM json_each($1) j CROSS JOIN manifest m
@@ -56,7 +57,10 @@ statements! {
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (repository_id, digest) DO UPDATE SET media_type = excluded.media_type, hidden_at = NULL
          RETURNING id";
-    MANIFEST_BODY_INSERT = "INSERT INTO manifest_body (manifest_id, body) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    /// A push mends bytes that were damaged.
+    MANIFEST_BODY_INSERT =
+        "INSERT INTO manifest_body (manifest_id, body) VALUES ($1, $2)
+         ON CONFLICT (manifest_id) DO UPDATE SET body = excluded.body WHERE manifest_body.body <> excluded.body";
     MANIFEST_BLOB_INSERT =
         sqlite "INSERT INTO manifest_blob (manifest_id, repository_id, blob_id)
                 SELECT $1, $2, j.value FROM json_each($3) j WHERE TRUE ON CONFLICT DO NOTHING",
@@ -233,6 +237,9 @@ impl Registry {
         }
         let body: Option<Vec<u8>> = ctx.store().opt(&MANIFEST_BODY, &[&id]).await?;
         let body = Bytes::from(body.ok_or_else(|| Error::Damaged(digest.clone()))?);
+        if Digest::of(digest.algorithm(), &body) != *digest {
+            return Err(Error::Damaged(digest.clone()));
+        }
         self.0.bodies.insert(digest.clone(), body.clone());
         Ok(body)
     }

@@ -15,6 +15,7 @@ use wharfinger_metastore::{Tx, operations, row, statements};
 use wharfinger_types::{Algorithm, Digest, Hasher, ImageName};
 
 use crate::body::Receiver;
+use crate::damage;
 use crate::repositories::{self, Repository};
 use crate::sessions::SessionGuard;
 use crate::{Error, ImageRight, Registry};
@@ -31,11 +32,10 @@ statements! {
     BLOB_INSERT =
         "INSERT INTO blob (digest, object, size_bytes, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT (digest) DO NOTHING";
     BLOB_STORED = "SELECT object, size_bytes FROM blob WHERE digest = $1";
-    BLOB_REPLACE_OBJECT = "UPDATE blob SET object = $1, size_bytes = $2 WHERE id = $3";
     /// Holds the blob against the collector, or finds that it was first.
     BLOB_BY_DIGEST =
-        sqlite "SELECT id, object FROM blob WHERE digest = $1",
-        postgres "SELECT id, object FROM blob WHERE digest = $1 FOR KEY SHARE";
+        sqlite "SELECT id, object, damaged_at IS NOT NULL AS is_damaged FROM blob WHERE digest = $1",
+        postgres "SELECT id, object, damaged_at IS NOT NULL AS is_damaged FROM blob WHERE digest = $1 FOR KEY SHARE";
     /// Links a blob; a hidden link is revived. Its age only ever falls: requests that overlap carry times in any order.
     LINK_UPSERT =
         "INSERT INTO link (repository_id, blob_id, renewed_at) VALUES ($1, $2, $3)
@@ -59,7 +59,7 @@ row! {
 }
 
 row! {
-    struct BlobObject { id: i64, object: String }
+    struct BlobObject { id: i64, object: String, is_damaged: bool }
 }
 
 operations! {
@@ -390,8 +390,8 @@ impl Registry {
                     return Err(Error::UploadUnknown(digest.clone()));
                 }
                 let mut blob = insert_blob(tx, &digest, &own_object, size_bytes, now)?;
-                if lost.as_ref() == Some(&blob.object) {
-                    tx.run(&BLOB_REPLACE_OBJECT, &[&own_object, &size_bytes, &blob.id])?;
+                let is_mended = blob.is_damaged || lost.as_ref() == Some(&blob.object);
+                if is_mended && damage::replace(tx, blob.id, &blob.object, (&own_object, size_bytes), now)? {
                     blob.object.clone_from(&own_object);
                 }
                 tx.run(&LINK_UPSERT, &[&repository.id, &blob.id, &now])?;

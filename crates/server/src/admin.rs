@@ -1,6 +1,7 @@
 //! `wharfinger admin …`: a client of the running server's control socket, and nothing more.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use axum::body::Body;
@@ -12,7 +13,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
-use crate::{Output, collected, data_dir, explained, output};
+use crate::collected::with_progress;
+use crate::{Output, collected, data_dir, explained, output, upkeep};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -42,6 +44,15 @@ enum Resource {
     Image(Image),
     /// Remove what nobody can reach any more, and wait until it is gone.
     Gc(Gc),
+    /// Read everything that is stored; keep what is damaged from readers, and mend what can be.
+    Scrub,
+    /// Read everything that is stored and look at the database, and change nothing.
+    Verify,
+    /// Make a directory of the server's machine a backup, or bring the backup in it up to date.
+    Backup {
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
     /// Tenancies.
     #[command(subcommand)]
     Tenancy(Tenancy),
@@ -303,6 +314,13 @@ impl Resource {
             Resource::Gc(Gc { dry_run }) => {
                 call(Method::POST, &["garbage-collections"], Some(json!({ "dryRun": dry_run })))
             }
+            Resource::Scrub => call(Method::POST, &["scrubs"], None),
+            Resource::Verify => call(Method::POST, &["verifications"], None),
+            Resource::Backup { directory } => {
+                // The server has another working directory.
+                let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.clone());
+                call(Method::POST, &["backups"], Some(json!({ "directory": directory })))
+            }
             Resource::Tenancy(Tenancy::Create { name, namespace }) => {
                 call(Method::POST, &["tenancies"], Some(json!({ "name": name, "namespace": namespace })))
             }
@@ -331,8 +349,20 @@ impl Resource {
     }
 }
 
+impl Resource {
+    /// The operation whose answer is a report of what is wrong.
+    fn upkeep(&self) -> Option<&'static str> {
+        match self {
+            Resource::Scrub => Some("scrub"),
+            Resource::Verify => Some("verify"),
+            Resource::Backup { .. } => Some("create_backup"),
+            _ => None,
+        }
+    }
+}
+
 /// Runs one command against the server of the data directory.
-pub(crate) fn run(data_dir: &Path, arguments: &Arguments, output: Output) -> anyhow::Result<()> {
+pub(crate) fn run(data_dir: &Path, arguments: &Arguments, output: Output) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -341,8 +371,18 @@ pub(crate) fn run(data_dir: &Path, arguments: &Arguments, output: Output) -> any
     let call = arguments.resource.call();
     let performed = perform(&socket, &call, arguments.tenancy.as_deref());
     let value = match &arguments.resource {
-        Resource::Gc(_) => runtime.block_on(collected::with_progress(&socket, performed))?,
-        _ => runtime.block_on(performed)?,
+        Resource::Gc(_) => {
+            let waiting = with_progress(&socket, performed, "garbage-collections", collected::line);
+            runtime.block_on(waiting)?
+        }
+        resource => match resource.upkeep() {
+            Some(operation) => {
+                let line = |progress: &Value| upkeep::line(operation, progress);
+                let report = runtime.block_on(with_progress(&socket, performed, "upkeep", line))?;
+                return Ok(upkeep::report(&report, output));
+            }
+            None => runtime.block_on(performed)?,
+        },
     };
     match &arguments.resource {
         Resource::Gc(_) if output == Output::Table => output::say(&collected::table(&value)),
@@ -352,7 +392,7 @@ pub(crate) fn run(data_dir: &Path, arguments: &Arguments, output: Output) -> any
         Resource::Rights(_) if output == Output::Table => output::say(&explained::rights(&value)),
         _ => output::print(&value, output),
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Makes the call; a list is read to its end.

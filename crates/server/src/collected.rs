@@ -13,10 +13,12 @@ use crate::output::{self, cell};
 /// Between two lines of progress.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// Waits for a run, and says on standard error how far it is if that takes a while.
+/// Waits for a run, and says on standard error how far it is if that takes a while: `line` of what `asked` answers.
 pub(crate) async fn with_progress(
     socket: &Path,
     run: impl Future<Output = anyhow::Result<Value>>,
+    asked: &'static str,
+    line: impl Fn(&Value) -> String,
 ) -> anyhow::Result<Value> {
     let mut run = pin!(run);
     let mut last = String::new();
@@ -26,7 +28,7 @@ pub(crate) async fn with_progress(
             () = tokio::time::sleep(EVERY) => {}
         }
         // One that can't be asked has nothing to say; the run itself tells why.
-        let asked = perform(socket, &call(Method::GET, &["garbage-collections"], None), None).await;
+        let asked = perform(socket, &call(Method::GET, &[asked], None), None).await;
         let line = asked.map_or_else(|_| String::new(), |progress| line(&progress));
         if line != last {
             output::tell(&line);
@@ -35,7 +37,8 @@ pub(crate) async fn with_progress(
     }
 }
 
-fn line(progress: &Value) -> String {
+/// How far a run of the collector is.
+pub(crate) fn line(progress: &Value) -> String {
     let field = |name: &str| progress.get(name).map_or_else(String::new, cell);
     let step = match field("step") {
         step if step.is_empty() => "waiting for another run".to_owned(),

@@ -15,6 +15,9 @@ pub(crate) struct DataDir {
     _lock: File,
 }
 
+/// Marks a data directory that a restore is filling.
+pub(crate) const RESTORING: &str = "restoring";
+
 /// The control socket of a data directory.
 pub(crate) fn control_socket(data_dir: &Path) -> PathBuf {
     data_dir.join("control.sock")
@@ -51,6 +54,40 @@ impl DataDir {
             );
         }
         Ok(DataDir { path, _lock: lock })
+    }
+
+    /// Refuses a directory that a restore has not finished.
+    pub(crate) fn require_whole(&self) -> anyhow::Result<()> {
+        if self.join(RESTORING).exists() {
+            bail!(
+                "a restore into the data directory {} was cut off: run `wharfinger restore` again, or serve another directory",
+                self.path.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Refuses a directory that holds anything but what a restore that was cut off has left.
+    pub(crate) fn require_empty(&self) -> anyhow::Result<()> {
+        let was_cut_off = self.join(RESTORING).exists();
+        for entry in std::fs::read_dir(&self.path).context("cannot list the data directory")? {
+            let name = entry?.file_name();
+            let name = name.to_string_lossy();
+            let is_left = name == RESTORING || name == "objects" || name.starts_with("wharfinger.db");
+            if name != "lock" && !(was_cut_off && is_left) {
+                bail!(
+                    "the data directory {} is not empty, it has `{name}`: restore into an empty one",
+                    self.path.display()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a file for good: after a power cut it is not back.
+    pub(crate) fn remove_durably(&self, name: &str) -> std::io::Result<()> {
+        std::fs::remove_file(self.join(name))?;
+        File::open(&self.path)?.sync_all()
     }
 
     pub(crate) fn path(&self) -> &Path {

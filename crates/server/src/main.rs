@@ -10,9 +10,11 @@ mod incoming;
 mod listener;
 mod output;
 mod policy;
+mod restore;
 mod serve;
 mod settings;
 mod telemetry;
+mod upkeep;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,6 +58,8 @@ enum Command {
     /// Administer a running server through its control socket.
     #[command(subcommand_required = true)]
     Admin(admin::Arguments),
+    /// Make an empty data directory and database what a backup has; the server must be stopped.
+    Restore(restore::Arguments),
     /// Check and explain policies in files; needs no server.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -69,8 +73,11 @@ fn main() -> ExitCode {
             let served = settings.and_then(|settings| serve::run(&arguments.data_dir, settings));
             served.map(|()| ExitCode::SUCCESS)
         }
-        Command::Admin(command) => {
-            admin::run(&arguments.data_dir, command, arguments.output).map(|()| ExitCode::SUCCESS)
+        Command::Admin(command) => admin::run(&arguments.data_dir, command, arguments.output),
+        Command::Restore(command) => {
+            let settings = settings::load(arguments.config.as_deref(), None);
+            settings
+                .and_then(|settings| restore::run(&arguments.data_dir, &settings, command, arguments.output))
         }
         Command::Policy(command) => policy::run(command, arguments.output),
     };

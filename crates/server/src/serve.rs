@@ -19,6 +19,7 @@ use wharfinger_blobstore::FileStore;
 use wharfinger_iam::{Founding, FoundingSettings, Iam, tenancies};
 use wharfinger_metastore::{Location, Store};
 use wharfinger_registry::Registry;
+use wharfinger_registry::scrub::{Pace, Scrubbed};
 
 use crate::data_dir::{self, DataDir};
 use crate::incoming::{self, Incoming};
@@ -32,6 +33,8 @@ const DEFAULT_MANAGEMENT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5001);
 /// How long a stop waits for transfers that are under way.
 const DRAIN: Duration = Duration::from_secs(60);
+/// Between two looks at whether a scrub is due.
+const SCRUB_PAUSE: Duration = Duration::from_secs(60);
 const ADDRESSES: &str = "addresses.json";
 const BOOTSTRAP: &str = "bootstrap.json";
 const API_KEY: &str = "oci_api_key.pem";
@@ -54,6 +57,7 @@ async fn serve(data_dir: &Path, settings: Settings) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let data_dir = DataDir::open(data_dir)?;
+    data_dir.require_whole()?;
     // Left by a process that was killed: who waits for it would go to the wrong port.
     data_dir.remove(ADDRESSES);
     let open_files = raise_open_files();
@@ -96,7 +100,11 @@ async fn serve(data_dir: &Path, settings: Settings) -> anyhow::Result<()> {
     }
 
     if let Some(interval) = settings.gc.interval() {
-        tasks.spawn(collect_regularly(registry.clone(), iam, interval, stopping.clone()));
+        tasks.spawn(collect_regularly(registry.clone(), iam.clone(), interval, stopping.clone()));
+    }
+    if let Some(interval) = settings.scrub.interval() {
+        let pace = Pace::new(settings.scrub.rate.0);
+        tasks.spawn(scrub_regularly(registry.clone(), iam, interval, pace, stopping.clone()));
     }
 
     let addresses =
@@ -153,14 +161,19 @@ async fn bind_management(setting: Option<OptionalAddress>) -> anyhow::Result<Opt
 }
 
 async fn open_store(data_dir: &DataDir, settings: &Settings) -> anyhow::Result<Store> {
-    if settings.database.url.is_empty() {
-        let path = data_dir.join("wharfinger.db");
-        return Store::open(&Location::Sqlite(path.clone()))
-            .await
-            .with_context(|| format!("cannot open the database {}", path.display()));
+    let location = location(data_dir, settings);
+    Store::open(&location).await.with_context(|| match &location {
+        Location::Sqlite(path) => format!("cannot open the database {}", path.display()),
+        Location::Postgres(_) => "cannot open the PostgreSQL database of database.url".to_owned(),
+    })
+}
+
+/// Where the settings say that the database is.
+pub(crate) fn location(data_dir: &DataDir, settings: &Settings) -> Location {
+    match settings.database.url.as_str() {
+        "" => Location::Sqlite(data_dir.join("wharfinger.db")),
+        url => Location::Postgres(url.to_owned()),
     }
-    let location = Location::Postgres(settings.database.url.clone());
-    Store::open(&location).await.context("cannot open the PostgreSQL database of database.url")
 }
 
 async fn bootstrap(iam: &Iam, data_dir: &DataDir, settings: &Settings) -> anyhow::Result<Option<Founding>> {
@@ -277,10 +290,44 @@ async fn collect_regularly(
     }
 }
 
+/// Scrubs slowly: a pass begins when `interval` has passed since the last one began, on whichever replica.
+async fn scrub_regularly(
+    registry: Registry,
+    iam: Iam,
+    interval: Duration,
+    mut pace: Pace,
+    mut stopping: watch::Receiver<bool>,
+) {
+    loop {
+        let request = incoming::own_request();
+        let due = request.now.plus_seconds(-i64::try_from(interval.as_secs()).unwrap_or(i64::MAX));
+        let ctx = iam.local_administrator(request);
+        let rest = match registry.scrub_page(&ctx, &mut pace, due).await {
+            Ok(Some(Scrubbed::Page(_))) => Duration::ZERO,
+            Ok(Some(Scrubbed::Finished(report))) => {
+                let (blobs, bytes, faults) = (report.blobs, report.bytes, report.faults.len());
+                tracing::info!(blobs, bytes, manifests = report.manifests, faults, "scrub ended");
+                SCRUB_PAUSE
+            }
+            Ok(None) | Err(wharfinger_registry::Error::Stopping) => SCRUB_PAUSE,
+            Err(error) => {
+                tracing::error!(error = ?error, "scrub broke off; it goes on from there");
+                SCRUB_PAUSE
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = stopping.wait_for(|is_stopping| *is_stopping) => return,
+            () = tokio::time::sleep(rest) => {}
+        }
+    }
+}
+
 fn management_incoming(health: Router, metrics: Arc<Metrics>, registry: Registry) -> Arc<Incoming> {
     let shown = Arc::clone(&metrics);
     let encode = async move || {
         shown.collected(&registry.collection_totals());
+        shown.scrubbed(registry.scrubbed_bytes(), registry.damaged_blobs());
         let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         ([(header::CONTENT_TYPE, content_type)], shown.encode())
     };

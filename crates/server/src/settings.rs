@@ -3,7 +3,7 @@
 //! [`KEYS`] is the one table of every key; the reference page is made from it.
 
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::Path;
 use std::time::Duration;
 
@@ -132,6 +132,18 @@ const KEYS: &[Key] = &[
         "How long the bytes of a collected blob stay on disk, for those who are about to read them.",
     ),
     key(
+        "scrub.interval",
+        Kind::Text,
+        "7d",
+        "Time between the beginnings of two scrubs, which read everything that is stored. `0` is no schedule: only `wharfinger admin scrub` does then.",
+    ),
+    key(
+        "scrub.rate",
+        Kind::Text,
+        "20MiB",
+        "Bytes that a scheduled scrub reads in a second; `0` is as fast as it goes, and so is `wharfinger admin scrub`.",
+    ),
+    key(
         "tokens.lifetime",
         Kind::Text,
         "1h",
@@ -177,6 +189,7 @@ pub(crate) struct Settings {
     pub(crate) tenancy: Tenancy,
     pub(crate) registry: Registry,
     pub(crate) gc: Gc,
+    pub(crate) scrub: Scrub,
     pub(crate) tokens: Tokens,
     pub(crate) limits: LimitSettings,
     pub(crate) log: Log,
@@ -294,13 +307,33 @@ pub(crate) struct Gc {
 impl Gc {
     /// The time between two runs, if there is a schedule.
     pub(crate) fn interval(&self) -> Option<Duration> {
-        u64::try_from(self.interval.0).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
+        self.interval.positive()
     }
 }
 
 impl Default for Gc {
     fn default() -> Gc {
         Gc { interval: Seconds(3600), reader_grace: Seconds(Ages::default().reader_grace) }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Scrub {
+    pub(crate) interval: Seconds,
+    pub(crate) rate: Bytes,
+}
+
+impl Scrub {
+    /// The time between two beginnings, if there is a schedule.
+    pub(crate) fn interval(&self) -> Option<Duration> {
+        self.interval.positive()
+    }
+}
+
+impl Default for Scrub {
+    fn default() -> Scrub {
+        Scrub { interval: Seconds(7 * 86_400), rate: Bytes(NonZeroU64::new(20 << 20)) }
     }
 }
 
@@ -439,6 +472,32 @@ impl<'de> Deserialize<'de> for Seconds {
         let parsed = parsed.or_else(|| (text == "0").then_some(0));
         parsed.map(Seconds).ok_or_else(|| {
             D::Error::custom(format!("`{text}` is not a duration such as `90s`, `15m`, `48h` or `7d`"))
+        })
+    }
+}
+
+impl Seconds {
+    /// The same, unless it is none.
+    fn positive(self) -> Option<Duration> {
+        u64::try_from(self.0).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
+    }
+}
+
+/// A number of bytes, written `512KiB`, `20MiB` or `10GiB`; `None` is `0`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bytes(pub(crate) Option<NonZeroU64>);
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+        let parsed = units.iter().find_map(|(unit, shift)| {
+            let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+            number.checked_mul(1 << shift)
+        });
+        let parsed = parsed.or_else(|| (text == "0").then_some(0));
+        parsed.map(|bytes| Bytes(NonZeroU64::new(bytes))).ok_or_else(|| {
+            D::Error::custom(format!("`{text}` is not a size such as `512KiB`, `20MiB` or `10GiB`"))
         })
     }
 }
@@ -596,6 +655,7 @@ mod tests {
         assert!(refusal("[tokens]\nlifetime = \"31d\"", &[]).contains("30d"));
         let message = refusal("", &[("WHARFINGER__LIMITS__REQUESTS_PER_SECOND", "-1")]);
         assert!(message.contains("REQUESTS_PER_SECOND") && message.contains("-1"), "{message}");
+        assert!(refusal("[scrub]\nrate = \"20 MB\"", &[]).contains("20MiB"));
         assert!(refusal("[tenancy]\nnamespace = \"Not One\"", &[]).contains("Not One"));
         assert!(refusal("[database]\nurl = \"mysql://x\"", &[]).contains("postgres://"));
         assert!(refusal("[server]\npublic_url = \"registry\"", &[]).contains("https://"));
@@ -611,6 +671,7 @@ mod tests {
                 "tenancy.namespace" => "ns",
                 "tokens.lifetime" => "60s",
                 "database.url" => "postgres://localhost/x",
+                "scrub.rate" => "1GiB",
                 _ if key.kind == Kind::Bool => "true",
                 _ if key.kind == Kind::Number => "7",
                 _ => "",

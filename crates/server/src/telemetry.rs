@@ -52,6 +52,8 @@ pub(crate) struct Metrics {
     collected: Family<KindLabel, Counter>,
     collected_bytes: Counter,
     collection_seconds: Counter<f64, AtomicU64>,
+    scrubbed_bytes: Counter,
+    damaged_blobs: Counter,
     /// Connections open on the main listener and the control socket.
     pub(crate) connections: Gauge,
 }
@@ -80,6 +82,9 @@ impl Metrics {
         registry.register("gc_removed", "What garbage collection removed, by kind", collected.clone());
         registry.register("gc_removed_bytes", "Bytes of that", collected_bytes.clone());
         registry.register("gc_seconds", "Time that garbage collection took", collection_seconds.clone());
+        let (scrubbed_bytes, damaged_blobs) = (Counter::default(), Counter::default());
+        registry.register("scrubbed_bytes", "Bytes of blobs that scrubs read", scrubbed_bytes.clone());
+        registry.register("damaged_blobs", "Blobs that scrubs or reads found damaged", damaged_blobs.clone());
         Metrics {
             registry,
             requests,
@@ -88,6 +93,8 @@ impl Metrics {
             collected,
             collected_bytes,
             collection_seconds,
+            scrubbed_bytes,
+            damaged_blobs,
             connections,
         }
     }
@@ -102,6 +109,12 @@ impl Metrics {
         for (kind, count) in kinds {
             self.collected.get_or_create(&KindLabel { kind }).inner().store(count, Ordering::Relaxed);
         }
+    }
+
+    /// Takes over what scrubs and reads count by themselves.
+    pub(crate) fn scrubbed(&self, bytes: u64, damaged: u64) {
+        self.scrubbed_bytes.inner().store(bytes, Ordering::Relaxed);
+        self.damaged_blobs.inner().store(damaged, Ordering::Relaxed);
     }
 
     pub(crate) fn answered(&self, operation: &'static str, status: u16, took: Duration) {

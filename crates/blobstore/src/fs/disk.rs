@@ -43,6 +43,9 @@ pub trait DiskFile: Send + Sync {
     /// Its length in bytes.
     fn size(&self) -> io::Result<u64>;
 
+    /// When it was last written to or otherwise changed, in nanoseconds; nobody can set that back.
+    fn changed_at(&self) -> io::Result<i128>;
+
     /// Cuts it.
     fn truncate(&self, size: u64) -> io::Result<()>;
 

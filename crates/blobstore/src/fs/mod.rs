@@ -146,10 +146,13 @@ impl BlobStore for FileStore {
             }
         };
         let size = file.size().map_err(|source| Error::io(format!("get the size of object {id}"), source))?;
+        let changed_at =
+            file.changed_at().map_err(|source| Error::io(format!("get the age of object {id}"), source))?;
         let (id_read, file, buffers) = (id.clone(), file, Arc::clone(&self.buffers));
-        Ok(ObjectReader::new(id.clone(), size, move |range| {
+        let reader = ObjectReader::new(id.clone(), size, move |range| {
             reader::read(id_read.clone(), Arc::clone(&file), range, Arc::clone(&buffers))
-        }))
+        });
+        Ok(reader.changed_at(changed_at))
     }
 
     async fn remove(&self, id: &ObjectId) -> Result<(), Error> {

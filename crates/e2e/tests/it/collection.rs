@@ -10,7 +10,7 @@ use serde_json::Value;
 use wharfinger_e2e::wait_until;
 use wharfinger_testkit::TempDir;
 use wharfinger_testkit::http::{Client, digest, expect, text};
-use wharfinger_testkit::program::{EngineKind, Program};
+use wharfinger_testkit::program::{EngineKind, Program, binary};
 
 use crate::answers::send;
 use crate::docker::Docker;
@@ -42,7 +42,7 @@ async fn delete_image(program: &Program, repository: &str, digest: &str) {
     expect(program.administrator().delete(&target).await.unwrap(), StatusCode::ACCEPTED).unwrap();
 }
 
-fn skopeo(home: &Path, arguments: &[&str]) -> String {
+pub(crate) fn skopeo(home: &Path, arguments: &[&str]) -> String {
     let output = Command::new("timeout")
         .args(["60", "skopeo"])
         .args(arguments)
@@ -239,24 +239,27 @@ async fn the_schedule_collects_and_a_stop_ends_it(engine: EngineKind) {
     })
     .await;
     assert_eq!(objects(&program), 1, "its bytes stay for the grace");
-    let waiting = "waiting for readers";
-    let progress = async || {
-        let admin = program.data_dir().join("control.sock");
-        let output = Command::new("curl")
-            .args([
-                "-s",
-                "--unix-socket",
-                admin.to_str().unwrap(),
-                "http://control/api/v1/garbage-collections",
-            ])
-            .output();
-        String::from_utf8_lossy(&output.unwrap().stdout).contains(waiting)
-    };
-    wait_until("the run waits for readers", progress).await;
+    // A command waits for the run, and says how far that is.
+    let scratch = TempDir::new();
+    let said = scratch.path().join("said");
+    let mut command = Command::new(binary())
+        .arg("--data-dir")
+        .arg(program.data_dir())
+        .args(["admin", "gc"])
+        .stderr(fs::File::create(&said).unwrap())
+        .spawn()
+        .unwrap();
+    wait_until("it says that the run waits for readers", async || {
+        fs::read_to_string(&said)
+            .unwrap()
+            .contains("waiting for readers; so far 0 manifests, 1 links, 1 blobs")
+    })
+    .await;
     // The drain takes a minute at most; a run that did not hear of the stop would take it.
     let began = std::time::Instant::now();
     program.stop();
     assert!(began.elapsed().as_secs() < 30, "a run held up the stop");
+    assert_eq!(command.wait().unwrap().code(), Some(1), "{}", fs::read_to_string(&said).unwrap());
     program.restart_with(&[("WHARFINGER__GC__READER_GRACE", "0")]);
     wait_until("the next run removes the object", async || objects(&program) == 0).await;
 }

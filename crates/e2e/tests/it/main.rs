@@ -10,6 +10,7 @@
 
 mod answers;
 mod attack;
+mod backup;
 mod collection;
 mod conditions;
 mod conformance;

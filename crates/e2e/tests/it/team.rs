@@ -188,7 +188,7 @@ impl<'a> Person<'a> {
         said
     }
 
-    fn must_not(&self, arguments: &[&str], reason: &str) {
+    pub(crate) fn must_not(&self, arguments: &[&str], reason: &str) {
         let (is_done, said) = self.run(arguments, "");
         assert!(!is_done && said.contains("denied") && said.contains(reason), "docker {arguments:?}: {said}");
     }

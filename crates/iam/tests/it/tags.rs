@@ -8,14 +8,19 @@ use wharfinger_iam::network_sources::{self, NetworkSourceText};
 use wharfinger_iam::policies::{self, PolicyText};
 use wharfinger_iam::tag_definitions::{self, TagDefinition, TagDefinitionText, Validator};
 use wharfinger_iam::tag_namespaces::{self, TagNamespace, TagNamespaceText};
+use wharfinger_iam::tags::{NO_TAGS, NewTags};
 use wharfinger_iam::users::{NewUser, UserChanges};
 use wharfinger_iam::{
     Conditions, Ctx, Error, LifecycleState, Listing, TagChanges, Tags, compartments, groups, memberships,
     users, work_requests,
 };
-use wharfinger_metastore::Store;
+use wharfinger_metastore::{Store, operations};
 use wharfinger_testkit::on_each_engine;
 use wharfinger_testkit::services::{Installation, found, request};
+
+operations! {
+    PUT_TAGS = put_tags { Durable, Serializable, unaudited "changes nothing" };
+}
 
 /// Defined tags as a request would set them.
 pub(crate) fn defined(tags: Value) -> TagChanges {
@@ -444,6 +449,30 @@ on_each_engine! {
         }
         let made = creating.join_all().await.into_iter().filter(|made| *made).count();
         assert_eq!(made, 1);
+    }
+
+    async fn what_was_checked_must_still_hold_when_it_is_written(store: Store) {
+        let installation = found(store).await;
+        let local = &installation.local();
+        let ops = ops(&installation).await;
+        let check = async |key: &str| {
+            let changes = defined(json!({ "Ops": { key: "test" } }));
+            changes.check(local, installation.tenancy.id, NO_TAGS).await.unwrap()
+        };
+        let (note, stage) = (check("Note").await, check("Stage").await);
+        let put = async |tags: NewTags, current: &'static str| {
+            installation.store.write(&PUT_TAGS, move |tx| tags.put(tx, current)).await
+        };
+        assert_eq!(put(note.clone(), NO_TAGS).await.unwrap(), r#"{"defined":{"Ops":{"Note":"test"}}}"#);
+        let other = put(note.clone(), r#"{"freeform":{"a":"b"}}"#).await;
+        assert!(matches!(other, Err(Error::Conflict(_))), "{other:?}");
+        retire(&installation, &ops, "Note", true).await;
+        retire(&installation, &ops, "Stage", true).await;
+        tag_definitions::delete_tag_definition(local, &ops.ocid, "Stage").await.unwrap();
+        for tags in [note, stage] {
+            let late = put(tags, NO_TAGS).await;
+            assert!(matches!(late, Err(Error::Conflict(_))), "{late:?}");
+        }
     }
 
     async fn no_resource_keeps_a_tag_that_is_deleted_while_it_is_set(store: Store) {

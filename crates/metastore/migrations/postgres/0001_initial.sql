@@ -240,7 +240,9 @@ CREATE TABLE blob (
     digest TEXT COLLATE "C" NOT NULL UNIQUE,
     object TEXT COLLATE "C" NOT NULL UNIQUE,
     size_bytes BIGINT NOT NULL,
-    created_at BIGINT NOT NULL
+    created_at BIGINT NOT NULL,
+    -- Since when its object is known to be lost or damaged: nobody reads it, and a push replaces the object.
+    damaged_at BIGINT
 );
 
 -- Objects that no row names any more, to be removed once nobody reads them. An object is always named by an
@@ -333,3 +335,9 @@ CREATE TABLE audit_record (
     record TEXT COLLATE "C" NOT NULL
 );
 CREATE INDEX audit_record_by_tenancy ON audit_record (tenancy_id, id);
+
+-- How far the scrub came and what it found, as JSON: one row.
+CREATE TABLE scrub (
+    id BIGINT PRIMARY KEY,
+    state TEXT COLLATE "C" NOT NULL
+);

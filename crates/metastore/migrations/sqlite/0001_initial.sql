@@ -240,7 +240,9 @@ CREATE TABLE blob (
     digest TEXT NOT NULL UNIQUE,
     object TEXT NOT NULL UNIQUE,
     size_bytes INTEGER NOT NULL,
-    created_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL,
+    -- Since when its object is known to be lost or damaged: nobody reads it, and a push replaces the object.
+    damaged_at INTEGER
 ) STRICT;
 
 -- Objects that no row names any more, to be removed once nobody reads them. An object is always named by an
@@ -333,3 +335,9 @@ CREATE TABLE audit_record (
     record TEXT NOT NULL
 ) STRICT;
 CREATE INDEX audit_record_by_tenancy ON audit_record (tenancy_id, id);
+
+-- How far the scrub came and what it found, as JSON: one row.
+CREATE TABLE scrub (
+    id INTEGER PRIMARY KEY,
+    state TEXT NOT NULL
+) STRICT;

@@ -10,4 +10,5 @@ mod postgres_connections;
 mod reads;
 mod schema;
 mod shelf;
+mod transfer;
 mod writes;

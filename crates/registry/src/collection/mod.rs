@@ -19,11 +19,10 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 use wharfinger_audit::Origin;
-use wharfinger_iam::{Ctx, Error as IamError, Principal};
+use wharfinger_iam::{Ctx, Error as IamError};
 use wharfinger_metastore::{Error as StoreError, Operation, Tx};
-use wharfinger_types::Permission;
 
-use crate::{Error, Registry};
+use crate::{Error, Registry, local_only};
 pub use report::{Collected, Progress, Reason, Totals};
 
 /// Rows of a transaction.
@@ -137,9 +136,7 @@ impl Registry {
     /// # Errors
     /// A refusal.
     pub fn collection<'a>(&'a self, ctx: &'a Ctx, is_dry_run: bool) -> Result<Collection<'a>, Error> {
-        if !matches!(ctx.principal(), Principal::LocalAdministrator) {
-            return Err(ctx.refuse(Permission::RepositoryManage).into());
-        }
+        local_only(ctx)?;
         let collected = Collected { dry_run: is_dry_run, ..Collected::default() };
         Ok(Collection { registry: self, ctx, is_dry_run, started: Instant::now(), collected })
     }
@@ -149,7 +146,7 @@ impl Registry {
         self.0.stopping.send_replace(true);
     }
 
-    async fn sleep(&self, time: Duration) -> Result<(), Error> {
+    pub(crate) async fn sleep(&self, time: Duration) -> Result<(), Error> {
         let mut stopping = self.0.stopping.subscribe();
         // The sender lives as long as the registry.
         let stopped = tokio::time::timeout(time, stopping.wait_for(|is_stopping| *is_stopping)).await;

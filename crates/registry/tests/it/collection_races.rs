@@ -18,7 +18,7 @@ use wharfinger_types::{Algorithm, Digest, ImageName};
 
 use crate::images::{descriptor, manifest, push_blob, push_image, put, read_blob, sent};
 
-const ROUNDS: usize = 20;
+const ROUNDS: usize = 10;
 /// When the collector and its rivals come, in seconds.
 const LATER: i64 = 5 * 86_400;
 
@@ -205,6 +205,24 @@ on_each_engine! {
             }
         }
         nothing_is_left_over(&installation).await;
+    }
+
+    /// No collector here: a restored image never lacks a blob, whichever way round.
+    async fn restoring_an_image_while_a_blob_of_it_is_deleted(store: Store) {
+        let installation = found(store).await;
+        let (ctx, image) = (installation.local(), installation.image("app"));
+        let name = "app".parse().unwrap();
+        for round in 0..ROUNDS {
+            let (digest, layer) = push_image(&installation, &ctx, &image, &format!("layer {round}"), "v1").await;
+            installation.registry.delete_manifest(&ctx, &image, &digest).await.unwrap();
+            let (restored, deleted) = tokio::join!(
+                restore_image(&ctx, &installation.tenancy, &name, &digest, None),
+                installation.registry.delete_blob(&ctx, &image, &layer),
+            );
+            restored.unwrap();
+            assert!(matches!(deleted, Ok(()) | Err(Error::BlobInUse { .. })), "round {round}: {deleted:?}");
+            assert!(is_whole(&installation, &ctx, &image, digest.as_str()).await, "round {round}");
+        }
     }
 
     async fn collecting_a_repository_while_it_is_restored(store: Store) {

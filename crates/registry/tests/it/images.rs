@@ -100,6 +100,6 @@ pub(crate) async fn read_blob(
     use futures_util::TryStreamExt;
     let reader = installation.registry.open_blob(ctx, image, digest).await?;
     let size = reader.size();
-    let parts: Vec<Bytes> = reader.read(0..size).try_collect().await?;
+    let parts: Vec<Bytes> = reader.read(0..size).await?.try_collect().await?;
     Ok(parts.concat())
 }

@@ -51,6 +51,8 @@ on_each_engine! {
     async fn every_operation_leaves_exactly_one_record(store: Store) {
         let installation = found(store).await;
         run_everything(&installation).await;
+        crate::damage::run_everything(&installation).await;
+        crate::backup::run_everything(&installation).await;
         let audited = installation.audited_operations().await;
         let distinct: HashSet<&str> = audited.iter().map(String::as_str).filter(|name| *name != "bootstrap").collect();
         let declared = wharfinger_registry::OPERATIONS.iter().copied().flatten();

@@ -131,6 +131,10 @@ impl Server {
             "name" => (JSON, json!({ "name": "made" }).to_string().into()),
             "display" => (JSON, json!({ "displayName": "made" }).to_string().into()),
             "nothing" => (JSON, "{}".into()),
+            "backup" => {
+                let directory = self.program.data_dir().with_file_name("backup");
+                (JSON, json!({ "directory": directory }).to_string().into())
+            }
             "public" => (JSON, json!({ "isPublic": true }).to_string().into()),
             "inactive" => (JSON, json!({ "isActive": false }).to_string().into()),
             "deny" => (JSON, json!({ "denyPolicies": true }).to_string().into()),

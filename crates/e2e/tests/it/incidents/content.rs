@@ -337,7 +337,7 @@ async fn a_damaged_object_is_never_a_whole_answer() {
     let image = program.image("app");
     // One that is read at once, and one that is streamed.
     for (size, number) in [(10_007_u64, 1), (700_003, 2)] {
-        for damage in ["cut", "longer", "empty", "gone"] {
+        for damage in ["cut", "longer", "empty", "flipped", "gone"] {
             let blob = Dice::new(number).bytes(usize::try_from(size).unwrap());
             let blob = Bytes::from([damage.as_bytes(), &blob[damage.len()..]].concat());
             let pushed = client.push_blob(&image, &blob).await.unwrap();
@@ -347,13 +347,29 @@ async fn a_damaged_object_is_never_a_whole_answer() {
                 "cut" => fs::write(object, &blob[..blob.len() - 1]).unwrap(),
                 "longer" => fs::write(object, [&blob[..], b"x"].concat()).unwrap(),
                 "empty" => fs::write(object, b"").unwrap(),
+                "flipped" => {
+                    // Read before, so that whatever remembers reads does.
+                    assert!(blob_matches(&client, &image, &blob).await.unwrap());
+                    let mut flipped = blob.to_vec();
+                    flipped[size as usize - 1] ^= 1;
+                    fs::write(object, flipped).unwrap();
+                }
                 _ => fs::remove_file(object).unwrap(),
             }
-            for headers in [&[][..], &[("range", "bytes=0-9")]] {
-                let target = format!("/v2/{image}/blobs/{pushed}");
-                let answer = client.send("GET", &target, headers, "").await.unwrap();
-                is(&answer, StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN");
+            let target = format!("/v2/{image}/blobs/{pushed}");
+            if damage == "flipped" && number == 2 {
+                let broken_off = client.send("GET", &target, &[], "").await;
+                assert!(broken_off.is_err(), "{broken_off:?}");
             }
+            for headers in [&[][..], &[("range", "bytes=0-9")]] {
+                let answer = client.send("GET", &target, headers, "").await.unwrap();
+                is(&answer, StatusCode::NOT_FOUND, "BLOB_UNKNOWN");
+            }
+            // To a pusher it is absent, and what is pushed takes its place.
+            let head = send(&client, "HEAD", &target).await;
+            assert_eq!(head.status(), StatusCode::NOT_FOUND, "{damage}");
+            client.push_blob(&image, &blob).await.unwrap();
+            assert!(blob_matches(&client, &image, &blob).await.unwrap(), "{damage}");
         }
     }
 }

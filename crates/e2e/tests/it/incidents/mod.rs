@@ -142,21 +142,59 @@ const INCIDENTS: &[(&str, Met)] = &[
     ),
     ("an expression that takes for ever", Later("with retention rules; linear time only")),
     // Data lost or wrong.
-    ("collection against a push", Later("with garbage collection")),
+    (
+        "collection against a push, a mount, a tag",
+        By(&[
+            "registry/collection_races::collecting_a_blob_while_it_is_pushed",
+            "registry/collection_races::collecting_a_blob_while_it_is_asked_for_and_used",
+            "registry/collection_races::collecting_a_blob_while_it_is_mounted",
+            "registry/collection_races::collecting_an_image_while_a_tag_moves_to_it",
+            "registry/collection_races::collecting_an_upload_while_it_is_finished",
+            "registry/collection_races::collecting_a_blob_while_it_is_read",
+        ]),
+    ),
+    (
+        "collection against a restore",
+        By(&[
+            "registry/collection_races::collecting_an_image_while_it_is_restored",
+            "registry/collection_races::collecting_a_repository_while_it_is_restored",
+            "registry/collection_races::collecting_while_a_manifest_is_deleted",
+            "collection::images_of_docker_and_skopeo_come_back_or_leave_nothing",
+        ]),
+    ),
+    (
+        "entries of an index, or what refers to another image, collected",
+        By(&[
+            "registry/collection::an_entry_stays_with_its_index_and_a_referrer_by_itself",
+            "registry/collection_races::collecting_the_entry_of_an_index_while_that_is_pushed",
+            "registry/restore::an_index_comes_back_with_its_entries_and_its_referrers",
+        ]),
+    ),
     (
         "a shared blob taken from one that still used it",
         By(&[
             "content::cve_2026_35172_a_blob_deleted_here_stays_there_and_only_there",
             "races::a_put_and_a_delete_never_leave_an_image_with_a_hole",
+            "registry/collection::a_shared_blob_stays_until_its_last_user_goes",
         ]),
     ),
-    ("200 with an empty or wrong body", By(&["content::a_damaged_object_is_never_a_whole_answer"])),
+    (
+        "200 with an empty or wrong body",
+        By(&[
+            "content::a_damaged_object_is_never_a_whole_answer",
+            "registry/damage::a_flipped_bit_is_never_finished_as_good",
+            "backup::a_flipped_bit_is_found_by_scrub_verify_and_check",
+        ]),
+    ),
     (
         "a crash or a full disk between two steps",
         By(&[
             "kill::a_kill_loses_nothing_acknowledged",
+            "backup::a_kill_in_the_middle_of_a_backup_leaves_the_one_before",
             "full_disk::a_single_request_that_fills_the_disk_gives_its_room_back",
             "metastore/failures::a_commit_that_fails_fails_every_body_of_its_transaction",
+            "registry/collection::objects_of_a_run_that_was_cut_off_go_with_the_next",
+            "registry/collection::objects_without_a_row_go_when_they_are_older_than_an_upload",
         ]),
     ),
     ("entries lost from a list", By(&["surface::lists_are_paged_in_byte_order"])),
@@ -166,6 +204,7 @@ const INCIDENTS: &[(&str, Met)] = &[
         By(&[
             "content::cve_2026_35172_a_blob_deleted_here_stays_there_and_only_there",
             "manifests::a_delete_hides_and_a_push_brings_back",
+            "collection::a_collected_blob_is_gone_for_all_and_one_asked_for_is_not",
         ]),
     ),
     (

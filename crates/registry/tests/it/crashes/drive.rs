@@ -311,7 +311,10 @@ pub(crate) async fn look(
     };
     match found {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        // A row without its object is no blob that is not there.
+        Err(error) if error.kind() == ErrorKind::NotFound && !matches!(error, Error::Quarantined(_)) => {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }
@@ -323,7 +326,7 @@ async fn read_blob(
     digest: &Digest,
 ) -> Result<Vec<u8>, Error> {
     let reader = installation.registry.open_blob(ctx, image, digest).await?;
-    let parts: Vec<bytes::Bytes> = reader.read(0..reader.size()).try_collect().await?;
+    let parts: Vec<bytes::Bytes> = reader.read(0..reader.size()).await?.try_collect().await?;
     Ok(parts.concat())
 }
 
