@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::RwLock;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 use wharfinger_testkit::http::Dice;
 use wharfinger_testkit::program::{EngineKind, Program};
@@ -195,6 +195,10 @@ async fn traffic(
         if acknowledged >= enough {
             break false;
         }
+        if let Some(ended) = tasks.try_join_next() {
+            take_back(writers, ended, context);
+        }
+        assert!(!tasks.is_empty() || program.has_ended(), "{context}: all writers gave up");
         if acknowledged >= next_cut {
             next_cut += 8;
             match trouble {
@@ -210,8 +214,7 @@ async fn traffic(
     }
     stop.store(true, Ordering::Relaxed);
     while let Some(ended) = tasks.join_next().await {
-        let writer: anyhow::Result<Writer> = ended.expect("a writer does not panic");
-        writers.push(writer.unwrap_or_else(|error| panic!("{context}: {error:#}")));
+        take_back(writers, ended, context);
     }
     writers.sort_by_key(Writer::number);
     counts.acknowledged += done.load(Ordering::Relaxed);
@@ -221,4 +224,9 @@ async fn traffic(
     }
     counts.other_troubles += usize::from(may_fail);
     ended
+}
+
+fn take_back(writers: &mut Vec<Writer>, ended: Result<anyhow::Result<Writer>, JoinError>, context: &str) {
+    let writer = ended.expect("a writer does not panic");
+    writers.push(writer.unwrap_or_else(|error| panic!("{context}: {error:#}")));
 }
