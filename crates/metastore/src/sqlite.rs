@@ -1,5 +1,8 @@
 //! SQLite: one writer connection that commits in groups, and a stack of readers.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -79,9 +82,9 @@ pub enum CommitStep {
 
 /// The writer thread: everything queued is one transaction, one savepoint a body.
 pub(crate) fn write(connection: &Connection, queue: &Queue, watch: impl Fn(CommitStep)) {
-    let mut synced = Promise::Durable;
+    let mut log = Log { synced: Promise::Durable, is_doubtful: false };
     queue.serve(BATCH, |mut jobs| {
-        let outcome = commit_batch(connection, &mut synced, &mut jobs, &watch).map_err(|failure| {
+        let outcome = commit_batch(connection, &mut log, &mut jobs, &watch).map_err(|failure| {
             tracing::error!(error = ?failure.cause, bodies = jobs.len(), "metadata transaction failed");
             roll_back(connection);
             failure.answer
@@ -92,6 +95,31 @@ pub(crate) fn write(connection: &Connection, queue: &Queue, watch: impl Fn(Commi
     });
 }
 
+/// What the writer knows of the write-ahead log.
+struct Log {
+    /// How commits are synced at the moment.
+    synced: Promise,
+    /// A sync of it failed: the kernel takes for written what it could not write, earlier commits among it, and
+    /// no later sync would bring that to the disk.
+    is_doubtful: bool,
+}
+
+/// Writes the log over itself, so that all of it is written and synced once more.
+fn rewrite_log(connection: &Connection) -> io::Result<()> {
+    let Some(path) = connection.path() else { return Ok(()) };
+    let file = File::options().read(true).write(true).open(format!("{path}-wal"))?;
+    let (mut buffer, mut offset) = (vec![0; 1 << 20], 0);
+    loop {
+        let length = file.read_at(&mut buffer, offset)?;
+        let read = buffer.get(..length).unwrap_or_default();
+        if read.is_empty() {
+            return file.sync_data();
+        }
+        file.write_all_at(read, offset)?;
+        offset += length as u64;
+    }
+}
+
 /// Why a whole batch failed, for the log, and what its callers are told.
 struct BatchFailure {
     cause: Cause,
@@ -100,25 +128,35 @@ struct BatchFailure {
 
 impl From<rusqlite::Error> for BatchFailure {
     fn from(cause: rusqlite::Error) -> Self {
-        Self { cause: Arc::new(cause), answer: Error::CommitFailed }
+        let is_full = cause.sqlite_error_code() == Some(ErrorCode::DiskFull);
+        let cause: Cause = Arc::new(cause);
+        let answer = if is_full { Error::Unavailable(Arc::clone(&cause)) } else { Error::CommitFailed };
+        Self { cause, answer }
     }
 }
 
 fn commit_batch(
     connection: &Connection,
-    synced: &mut Promise,
+    log: &mut Log,
     jobs: &mut [Box<dyn Job>],
     watch: &impl Fn(CommitStep),
 ) -> Result<(), BatchFailure> {
     // Left open only by a panic outside a body.
     roll_back(connection);
+    if log.is_doubtful {
+        rewrite_log(connection).map_err(|error| {
+            let cause: Cause = Arc::new(error);
+            BatchFailure { answer: Error::Unavailable(Arc::clone(&cause)), cause }
+        })?;
+        log.is_doubtful = false;
+    }
     let durable = jobs.iter().any(|job| job.operation().promise == Promise::Durable);
     let promise = if durable { Promise::Durable } else { Promise::Relaxed };
-    if *synced != promise {
+    if log.synced != promise {
         let level = if durable { "FULL" } else { "NORMAL" };
         // Ignored inside a transaction, so it is set before.
         connection.pragma_update(None, "synchronous", level)?;
-        *synced = promise;
+        log.synced = promise;
     }
     command(connection, "BEGIN IMMEDIATE").map_err(|error| {
         let is_busy = is_busy(&error);
@@ -136,6 +174,7 @@ fn commit_batch(
         let is_io = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
         let mut failure = BatchFailure::from(error);
         if is_io {
+            log.is_doubtful = true;
             // What reached the log before its sync failed may be found there after a restart.
             failure.answer = Error::OutcomeUnknown;
         }
@@ -325,7 +364,7 @@ fn classify(statement: &'static str, error: rusqlite::Error) -> Error {
         (ErrorCode::ConstraintViolation, "UNIQUE") => Error::Unique { constraint },
         (ErrorCode::ConstraintViolation, "FOREIGN KEY") => Error::ForeignKey { statement },
         (ErrorCode::ConstraintViolation, "CHECK") => Error::Check { constraint },
-        (ErrorCode::DatabaseBusy, _) => unavailable(error),
+        (ErrorCode::DatabaseBusy | ErrorCode::DiskFull, _) => unavailable(error),
         _ => Error::sql(statement, error),
     }
 }

@@ -245,11 +245,15 @@ impl Client {
 
 /// An answer that is not the one expected, unlike an exchange that broke.
 #[derive(Debug)]
-pub struct Refused(String);
+pub struct Refused {
+    /// Its status.
+    pub status: StatusCode,
+    shown: String,
+}
 
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.shown)
     }
 }
 
@@ -269,7 +273,7 @@ pub fn expect(answer: Response<Bytes>, status: StatusCode) -> Result<Response<By
         answer.headers(),
         String::from_utf8_lossy(answer.body())
     );
-    Err(Refused(shown).into())
+    Err(Refused { status: answer.status(), shown }.into())
 }
 
 /// A header's value; empty if it is missing.

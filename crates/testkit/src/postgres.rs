@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ::postgres::{Client, NoTls};
+use rustix::process::{Pid, Signal, kill_process};
 
 const DIRECTORY_PREFIX: &str = "wharfinger-postgres-";
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -25,17 +26,41 @@ const DATABASE_OPTIONS: &str = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCAL
 /// If PostgreSQL is not installed or does not start.
 #[must_use]
 pub fn database() -> String {
-    static SERVER: OnceLock<Mutex<Sender<Sender<String>>>> = OnceLock::new();
+    ask(Request::Database)
+}
+
+/// Crashes the server, as a kill does, and waits until it has recovered: only for a test process in which no other
+/// test uses it.
+///
+/// # Panics
+/// If PostgreSQL does not come back.
+pub fn crash() {
+    ask(Request::Crash);
+}
+
+enum Request {
+    Database(Sender<String>),
+    Crash(Sender<String>),
+}
+
+fn ask(request: impl FnOnce(Sender<String>) -> Request) -> String {
+    static SERVER: OnceLock<Mutex<Sender<Request>>> = OnceLock::new();
     let server = SERVER.get_or_init(|| {
-        let (requests, asked) = channel::<Sender<String>>();
+        let (requests, asked) = channel::<Request>();
         // The kernel ends the server with the thread that started it, so the thread never returns.
         // It also keeps the blocking client away from the tests' runtimes.
         thread::Builder::new()
             .name("test-postgres".to_owned())
             .spawn(move || {
                 let mut server = Server::start();
-                for (count, answer) in asked.iter().enumerate() {
-                    let _ = answer.send(server.create_database(count));
+                for (count, request) in asked.iter().enumerate() {
+                    let _ = match request {
+                        Request::Database(answer) => answer.send(server.create_database(count)),
+                        Request::Crash(answer) => {
+                            server.crash();
+                            answer.send(String::new())
+                        }
+                    };
                 }
             })
             .expect("a thread can be started");
@@ -43,12 +68,14 @@ pub fn database() -> String {
     });
     let (answer, url) = channel();
     let requests = server.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    requests.send(answer).expect("the PostgreSQL test server runs");
-    url.recv().expect("the PostgreSQL test server gives a database")
+    requests.send(request(answer)).expect("the PostgreSQL test server runs");
+    url.recv().expect("the PostgreSQL test server answers")
 }
 
 struct Server {
+    data: PathBuf,
     port: u16,
+    process: Child,
     admin: Client,
 }
 
@@ -63,11 +90,19 @@ impl Server {
             let port = free_port();
             let mut process = spawn(&data, port);
             if let Some(admin) = connect(&mut process, port) {
-                return Self { port, admin };
+                return Self { data, port, process, admin };
             }
         }
         let log = fs::read_to_string(log_of(&data)).unwrap_or_default();
         panic!("PostgreSQL does not start: {log}");
+    }
+
+    /// SIGQUIT is a crash: nothing is written any more, and the next start recovers.
+    fn crash(&mut self) {
+        kill_process(Pid::from_child(&self.process), Signal::QUIT).expect("a child can be signalled");
+        self.process.wait().expect("a child can be waited for");
+        self.process = spawn(&self.data, self.port);
+        self.admin = connect(&mut self.process, self.port).expect("PostgreSQL starts after a crash");
     }
 
     fn create_database(&mut self, count: usize) -> String {

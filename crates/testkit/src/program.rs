@@ -331,6 +331,26 @@ impl Program {
         );
     }
 
+    /// Sends SIGKILL and returns at once; [`Program::kill`] then waits for the end.
+    pub fn end_at_once(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+        }
+    }
+
+    /// Whether it has ended, by itself or by a fault.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| matches!(child.try_wait(), Ok(Some(_))))
+    }
+
+    /// Cuts all connections of its database but this one's.
+    ///
+    /// # Panics
+    /// If PostgreSQL does not answer.
+    pub fn cut_database_connections(&self) {
+        drop(self.sessions("CASE pid WHEN pg_backend_pid() THEN FALSE ELSE pg_terminate_backend(pid) END"));
+    }
+
     /// Starts it again on the same directory and database after [`Program::kill`] or
     /// [`Program::stop`].
     ///
@@ -342,6 +362,21 @@ impl Program {
         (self.address, self.management) = wait_until_ready(&mut child, &self.directory)
             .unwrap_or_else(|error| panic!("wharfinger does not start again: {error:#}"));
         self.child = Some(child);
+    }
+
+    /// As [`Program::restart`], run by a command as in [`Program::start_under`]; `false` if it ended before it was
+    /// ready, as a fault in its way makes it.
+    ///
+    /// # Panics
+    /// If it still runs.
+    pub fn restart_under(&mut self, wrapper: &[String]) -> bool {
+        assert!(self.child.is_none(), "the server still runs");
+        self.wrapper = wrapper.to_vec();
+        let mut child = spawn(&self.directory, &self.environment, &self.wrapper);
+        let Ok(ready) = wait_until_ready(&mut child, &self.directory) else { return false };
+        (self.address, self.management) = ready;
+        self.child = Some(child);
+        true
     }
 
     /// As [`Program::restart`], with further environment variables, which take the place of earlier ones.

@@ -15,7 +15,7 @@ struct Sync {
     edits: &'static [(&'static str, &'static str)],
 }
 
-const SYNCS: [Sync; 11] = [
+const SYNCS: [Sync; 12] = [
     Sync {
         name: "object-bytes",
         file: "crates/blobstore/src/fs/writer.rs",
@@ -59,6 +59,11 @@ const SYNCS: [Sync; 11] = [
             ("\"synchronous\", \"FULL\"", "\"synchronous\", \"NORMAL\""),
             ("if durable { \"FULL\" }", "if durable { \"NORMAL\" }"),
         ],
+    },
+    Sync {
+        name: "sqlite-log-anew",
+        file: "crates/metastore/src/sqlite.rs",
+        edits: &[("log.is_doubtful = true;", "")],
     },
     Sync {
         name: "postgres-commit",

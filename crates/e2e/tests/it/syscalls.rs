@@ -4,7 +4,7 @@ use std::fs;
 
 use bytes::Bytes;
 use http::StatusCode;
-use wharfinger_e2e::syscalls::{Answers, check, tracer};
+use wharfinger_e2e::syscalls::{Answers, check, fault, tracer};
 use wharfinger_testkit::TempDir;
 use wharfinger_testkit::http::{Dice, IMAGE_MANIFEST, digest, expect, image_manifest};
 use wharfinger_testkit::program::{EngineKind, Program};
@@ -57,4 +57,30 @@ async fn every_201_comes_after_the_syncs_postgres() {
     let answers = traced(EngineKind::Postgres).await;
     assert_eq!((answers.created, answers.object_syncs), (6, 3), "{answers:?}");
     assert!(answers.directory_syncs >= 3 && answers.commits >= 6, "{answers:?}");
+}
+
+/// The kernel takes for written what a failed sync could not write: the log is written anew before the next 201.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_of_the_log_that_failed_is_not_believed_the_next_time() {
+    let directory = TempDir::new();
+    let log = directory.path().join("calls");
+    let mut program = Program::start(EngineKind::Sqlite);
+    let (image, config) = (program.image("traced/app"), Bytes::from_static(b"{}"));
+    program.administrator().push_blob(&image, &config).await.unwrap();
+    program.stop();
+    let faulty = fault(tracer(&log), "fsync,fdatasync", "error=EIO", "6");
+    assert!(program.restart_under(&faulty), "the fault comes after the start");
+    let client = program.administrator();
+    let mut failed = 0;
+    for tag in 0..10 {
+        let target = format!("/v2/{image}/manifests/{tag}");
+        let manifest = image_manifest(&config, &[]);
+        let put = client.send("PUT", &target, &[("content-type", IMAGE_MANIFEST)], manifest).await.unwrap();
+        failed += usize::from(put.status().is_server_error());
+    }
+    let data = program.data_dir();
+    program.stop();
+    let calls = fs::read_to_string(&log).unwrap();
+    let answers = check(&calls, &data).unwrap_or_else(|error| panic!("{error:#}"));
+    assert_eq!((failed, answers.created), (1, 9), "{answers:?}");
 }

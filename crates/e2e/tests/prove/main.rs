@@ -10,6 +10,7 @@
 
 mod differential;
 mod gc;
+mod kills;
 mod lists;
 mod memory;
 
@@ -26,13 +27,10 @@ async fn hang_up() {
     }
 }
 
-/// 30 kills in the middle of pushes on each engine.
+/// 1,000 kills on SQLite and 500 on PostgreSQL, or `WHARFINGER_KILLS=SQLITE,POSTGRES`, from `WHARFINGER_SEED` on.
 #[tokio::test(flavor = "multi_thread")]
-async fn kill() {
-    for engine in ENGINES {
-        let counts = wharfinger_e2e::kill::kill_in_pushes(engine, 30, 2).await;
-        println!("{engine:?}: 30 kills lost nothing: {counts:?}");
-    }
+async fn kills() {
+    kills::lose_nothing().await;
 }
 
 /// A page costs the same however long the list is.
