@@ -125,7 +125,7 @@ async fn what_docker_and_skopeo_pushed_comes_back_with_users_and_rights(engine: 
     stop.store(true, Ordering::Relaxed);
     let pushed: u32 = pushers.join_all().await.iter().sum();
     assert!(first["copied"].as_u64().unwrap() >= 2 && first["faults"] == serde_json::json!([]), "{first}");
-    println!("{engine:?}: {} images pushed beside it; {first}", pushed);
+    println!("{engine:?}: {pushed} images pushed beside it; {first}");
 
     // The second has what is new, and nothing else to copy.
     program.admin(&["backup", backup.to_str().unwrap()]);
