@@ -167,7 +167,7 @@ on_each_engine! {
 
         let stored = disk.image().objects.into_keys().next().unwrap();
         disk.remove(&stored).unwrap();
-        assert!(matches!(read_blob(&installation, &ctx, &image, &digest).await, Err(Error::Damaged(_))));
+        assert!(matches!(read_blob(&installation, &ctx, &image, &digest).await, Err(Error::Quarantined(_))));
         registry.upload_blob(&ctx, &image, &digest, sent(b"bytes")).await.unwrap();
         assert_eq!(read_blob(&installation, &ctx, &image, &digest).await.unwrap(), b"bytes");
 
