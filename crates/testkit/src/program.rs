@@ -304,8 +304,11 @@ impl Program {
         let Location::Postgres(url) = self.location() else {
             return Vec::new();
         };
-        let statement =
-            format!("SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND {condition}");
+        // Materialized: a condition that does something must not be asked of other databases' sessions first.
+        let statement = format!(
+            "WITH own AS MATERIALIZED (SELECT pid, state FROM pg_stat_activity WHERE datname = current_database())
+             SELECT pid FROM own WHERE {condition}"
+        );
         let ask = move || {
             let mut client = ::postgres::Client::connect(&url, NoTls).expect("PostgreSQL answers");
             let rows = client.query(&statement, &[]).expect("pg_stat_activity can be read");

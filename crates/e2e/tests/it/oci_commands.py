@@ -36,10 +36,12 @@ class Commands:
 
     def compartments(self):
         root, make = self.tenancy, self.make
+        listed = lambda line: [entry["name"] for entry in self.do(f"iam compartment list {line}").get("data", [])]
+        before = listed("--compartment-id-in-subtree true --all") + listed("--lifecycle-state DELETED")
+        names = lambda line: [name for name in listed(line) if name not in before]
         create = "iam compartment create --description d --compartment-id"
         self.dev, self.prod = make(f"{create} {root} --name dev"), make(f"{create} {root} --name prod")
         self.team = make(f"{create} {self.dev} --name team")
-        names = lambda line: [entry["name"] for entry in self.do(f"iam compartment list {line}").get("data", [])]
         assert names("") == ["dev", "prod"], names("")
         assert names("--compartment-id-in-subtree true --access-level ACCESSIBLE --all") == ["dev", "prod", "team"]
         assert names(f"--compartment-id {self.dev} --access-level ANY --name team") == ["team"]

@@ -189,7 +189,7 @@ const INCIDENTS: &[(&str, Met)] = &[
     (
         "a crash or a full disk between two steps",
         By(&[
-            "kill::a_kill_loses_nothing_acknowledged",
+            "kill::thirty_kills_lose_nothing_acknowledged",
             "backup::a_kill_in_the_middle_of_a_backup_leaves_the_one_before",
             "full_disk::a_single_request_that_fills_the_disk_gives_its_room_back",
             "metastore/failures::a_commit_that_fails_fails_every_body_of_its_transaction",
