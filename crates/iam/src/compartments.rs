@@ -180,16 +180,15 @@ impl Ctx {
         self.compartment_for(ocid, with, permissions).await
     }
 
-    /// As [`Ctx::compartment_for_repository`], for a policy with statements of those types.
+    /// As [`Ctx::compartment_for_repository`], for a policy; of `with`, what conditions see of it counts.
     pub(crate) async fn compartment_for_policy(
         &self,
         ocid: &str,
-        policy_types: &'static [&'static str],
+        with: Target,
         permission: Permission,
     ) -> Result<Compartment, Error> {
         let ocid: Ocid = ocid.parse().map_err(|_| self.refuse(permission))?;
-        self.compartment_for(ocid.as_str(), Target { policy_types, ..Target::tenancy(0) }, &[permission])
-            .await
+        self.compartment_for(ocid.as_str(), with, &[permission]).await
     }
 
     async fn compartment_for(

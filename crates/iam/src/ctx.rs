@@ -291,7 +291,19 @@ impl Ctx {
         what: (&'static str, &str),
         target: fn(&R) -> Target,
     ) -> Result<R, Error> {
-        match self.store().opt::<R>(statement, args).await? {
+        self.checked(self.store().opt(statement, args).await?, permission, absent, what, target)
+    }
+
+    /// What [`Ctx::lookup_as`] makes of the row it found, if it did.
+    pub(crate) fn checked<R: Protected>(
+        &self,
+        found: Option<R>,
+        permission: Permission,
+        absent: &Target,
+        what: (&'static str, &str),
+        target: impl Fn(&R) -> Target,
+    ) -> Result<R, Error> {
+        match found {
             Some(row) => {
                 self.require(permission, &target(&row))?;
                 Ok(row)

@@ -64,7 +64,12 @@ impl DynamicGroup {
 
 impl Protected for DynamicGroup {
     fn target(&self) -> Target {
-        Target { tags: tags::conditions(&self.tags), ..Target::tenancy(self.tenancy_id) }
+        let name = ("target.dynamic-group.name", self.name.clone());
+        Target {
+            tags: tags::conditions(&self.tags),
+            variables: vec![name, ("target.dynamic-group.id", self.ocid.clone())],
+            ..Target::tenancy(self.tenancy_id)
+        }
     }
 }
 

@@ -100,7 +100,12 @@ impl Group {
 
 impl Protected for Group {
     fn target(&self) -> Target {
-        Target { tags: tags::conditions(&self.tags), ..Target::tenancy(self.tenancy_id) }
+        let name = ("target.group.name", self.name.clone());
+        Target {
+            tags: tags::conditions(&self.tags),
+            variables: vec![name, ("target.group.id", self.ocid.clone())],
+            ..Target::tenancy(self.tenancy_id)
+        }
     }
 }
 
@@ -138,6 +143,18 @@ pub struct GroupChanges {
     pub tags: TagChanges,
 }
 
+/// The group of the given name or OCID, if there is one, for a check that is not of the group alone.
+pub(crate) async fn unchecked(ctx: &Ctx, tenancy: &Tenancy, group: &str) -> Result<Option<Group>, Error> {
+    if users::is_ocid(group) {
+        let ocid = group.replace('\0', "");
+        return Ok(ctx.store().opt(&GROUP_BY_OCID, &[&tenancy.id, &ocid]).await?);
+    }
+    let (domain, name) = users::split_name(group);
+    users::check_name("group", name)?;
+    users::check_name("domain", domain)?;
+    Ok(ctx.store().opt(&GROUP_BY_NAME, &[&tenancy.id, &domain, &name]).await?)
+}
+
 /// The group of the given name or OCID, with the right asked for.
 pub(crate) async fn find(
     ctx: &Ctx,
@@ -145,16 +162,8 @@ pub(crate) async fn find(
     group: &str,
     permission: Permission,
 ) -> Result<Group, Error> {
-    if users::is_ocid(group) {
-        let ocid = group.replace('\0', "");
-        let args: &[&dyn wharfinger_metastore::Param] = &[&tenancy.id, &ocid];
-        return ctx.lookup(&GROUP_BY_OCID, args, permission, tenancy.id, ("group", &ocid)).await;
-    }
-    let (domain, name) = users::split_name(group);
-    users::check_name("group", name)?;
-    users::check_name("domain", domain)?;
-    let args: &[&dyn wharfinger_metastore::Param] = &[&tenancy.id, &domain, &name];
-    ctx.lookup(&GROUP_BY_NAME, args, permission, tenancy.id, ("group", group)).await
+    let found = unchecked(ctx, tenancy, group).await?;
+    ctx.checked(found, permission, &Target::tenancy(tenancy.id), ("group", group), Group::target)
 }
 
 /// Creates a group without members.

@@ -70,7 +70,13 @@ row! {
 
 impl Protected for Membership {
     fn target(&self) -> Target {
-        Target::tenancy(self.tenancy_id)
+        let variables = vec![
+            ("target.group.name", self.group_name.clone()),
+            ("target.group.id", self.group_ocid.clone()),
+            ("target.user.name", self.user_name.clone()),
+            ("target.user.id", self.user_ocid.clone()),
+        ];
+        Target { variables, ..Target::tenancy(self.tenancy_id) }
     }
 }
 
@@ -232,6 +238,8 @@ async fn find(ctx: &Ctx, tenancy: &Tenancy, ocid: &str, rights: Rights) -> Resul
     Ok(membership)
 }
 
+/// Group and user, with the rights on both. Conditions see both in either check, so the user is read first; of
+/// what is wrong with the two, the group's is told first.
 async fn find_both(
     ctx: &Ctx,
     tenancy: &Tenancy,
@@ -240,7 +248,20 @@ async fn find_both(
     rights: Rights,
 ) -> Result<(Group, User), Error> {
     let (on_group, on_user) = rights.on_group_and_user();
-    let group = groups::find(ctx, tenancy, group, on_group).await?;
-    let user = users::find(ctx, tenancy, user, on_user).await?;
+    let absent = Target::tenancy(tenancy.id);
+    let found = groups::unchecked(ctx, tenancy, group).await?;
+    let member = users::unchecked(ctx, tenancy, user).await;
+    let beside = member.as_ref().ok().and_then(Option::as_ref);
+    let group =
+        ctx.checked(found, on_group, &absent, ("group", group), |group| with_variables(group, beside))?;
+    let user =
+        ctx.checked(member?, on_user, &absent, ("user", user), |user| with_variables(user, Some(&group)))?;
     Ok((group, user))
+}
+
+/// What the right on one is checked on, with the variables of the other beside its own.
+fn with_variables(one: &impl Protected, other: Option<&impl Protected>) -> Target {
+    let mut target = one.target();
+    target.variables.extend(other.into_iter().flat_map(|other| other.target().variables));
+    target
 }

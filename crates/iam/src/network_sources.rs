@@ -73,7 +73,12 @@ impl NetworkSource {
 
 impl Protected for NetworkSource {
     fn target(&self) -> Target {
-        Target { tags: tags::conditions(&self.tags), ..Target::tenancy(self.tenancy_id) }
+        let name = ("target.network-source.name", self.name.clone());
+        Target {
+            tags: tags::conditions(&self.tags),
+            variables: vec![name, ("target.network-source.id", self.ocid.clone())],
+            ..Target::tenancy(self.tenancy_id)
+        }
     }
 }
 

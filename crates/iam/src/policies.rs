@@ -70,10 +70,12 @@ impl Policy {
 
 impl Protected for Policy {
     fn target(&self) -> Target {
+        let name = ("target.policy.name", self.name.clone());
         Target {
             compartment: self.compartment.parse().ok(),
             policy_types: types(&self.statements()),
             tags: tags::conditions(&self.tags),
+            variables: vec![name, ("target.policy.id", self.ocid.clone())],
             ..Target::tenancy(self.tenancy_id)
         }
     }
@@ -111,8 +113,8 @@ pub async fn create_policy(
     text: PolicyText,
 ) -> Result<Policy, Error> {
     let statements = text.statements.unwrap_or_default();
-    let types = types(&statements);
-    let compartment = ctx.compartment_for_policy(compartment, types, Permission::PolicyCreate).await?;
+    let with = Target { policy_types: types(&statements), ..Target::tenancy(0) };
+    let compartment = ctx.compartment_for_policy(compartment, with, Permission::PolicyCreate).await?;
     compartments::check_name("name", name)?;
     let ocid = secret::new_ocid(ResourceKind::Policy)?.to_string();
     check(ctx, &compartment, &ocid, name, &statements).await?;
@@ -240,8 +242,9 @@ pub async fn update_policy(ctx: &Ctx, ocid: &str, text: PolicyText) -> Result<Po
     ctx.conditions().check_revision(old.revision)?;
     let mut policy = Policy { revision: old.revision + 1, ..old };
     if let Some(statements) = text.statements {
-        let (at, types) = (&policy.compartment, types(&statements));
-        let compartment = ctx.compartment_for_policy(at, types, Permission::PolicyUpdate).await?;
+        let with = Target { policy_types: types(&statements), ..policy.target() };
+        let at = &policy.compartment;
+        let compartment = ctx.compartment_for_policy(at, with, Permission::PolicyUpdate).await?;
         check(ctx, &compartment, &policy.ocid, &policy.name, &statements).await?;
         policy.statements = serde_json::to_string(&statements).unwrap_or_default();
     }

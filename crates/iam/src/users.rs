@@ -124,7 +124,12 @@ impl User {
 
 impl Protected for User {
     fn target(&self) -> Target {
-        Target { tags: tags::conditions(&self.tags), ..Target::tenancy(self.tenancy_id) }
+        let name = ("target.user.name", self.name.clone());
+        Target {
+            tags: tags::conditions(&self.tags),
+            variables: vec![name, ("target.user.id", self.ocid.clone())],
+            ..Target::tenancy(self.tenancy_id)
+        }
     }
 }
 
@@ -174,6 +179,18 @@ pub(crate) fn check_name(field: &'static str, name: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// The user of the given name or OCID, if there is one, for a check that is not of the user alone.
+pub(crate) async fn unchecked(ctx: &Ctx, tenancy: &Tenancy, user: &str) -> Result<Option<User>, Error> {
+    if is_ocid(user) {
+        let ocid = user.replace('\0', "");
+        return Ok(ctx.store().opt(&USER_BY_OCID, &[&tenancy.id, &ocid]).await?);
+    }
+    let (domain, name) = split_name(user);
+    check_name("user", name)?;
+    check_name("domain", domain)?;
+    Ok(ctx.store().opt(&USER_BY_NAME, &[&tenancy.id, &domain, &name]).await?)
+}
+
 /// The user of the given name or OCID, with the right asked for.
 pub(crate) async fn find(
     ctx: &Ctx,
@@ -181,15 +198,8 @@ pub(crate) async fn find(
     user: &str,
     permission: Permission,
 ) -> Result<User, Error> {
-    if is_ocid(user) {
-        let ocid = user.replace('\0', "");
-        let args: &[&dyn wharfinger_metastore::Param] = &[&tenancy.id, &ocid];
-        return ctx.lookup(&USER_BY_OCID, args, permission, tenancy.id, ("user", &ocid)).await;
-    }
-    let (domain, name) = split_name(user);
-    check_name("user", name)?;
-    check_name("domain", domain)?;
-    ctx.lookup(&USER_BY_NAME, &[&tenancy.id, &domain, &name], permission, tenancy.id, ("user", user)).await
+    let found = unchecked(ctx, tenancy, user).await?;
+    ctx.checked(found, permission, &Target::tenancy(tenancy.id), ("user", user), User::target)
 }
 
 /// The user whose credentials are to be handled: oneself, or one on whom the principal has all the rights.

@@ -17,4 +17,5 @@ mod signatures;
 mod statements;
 mod tag_conditions;
 mod tags;
+mod target_conditions;
 mod tokens;
