@@ -297,6 +297,72 @@ def tags_by_sdk(identity):
     identity.delete_group(made.id)
 
 
+def places_by_sdk(identity):
+    """Compartments, policies and dynamic groups."""
+    none = "ocid1.compartment.oc1..none"
+
+    def compartment(name, parent=tenancy):
+        details = models.CreateCompartmentDetails(compartment_id=parent, name=name, description="")
+        return identity.create_compartment(details).data
+
+    yard, shed = compartment("yard"), compartment("shed")
+    box = compartment("box", yard.id)
+    assert identity.get_compartment(box.id).data.compartment_id == yard.id
+    refused(409, "NotAuthorizedOrResourceAlreadyExists", compartment, "yard")
+    refused(404, "NotAuthorizedOrNotFound", identity.get_compartment, none)
+    described = models.UpdateCompartmentDetails(description="x")
+    refused(412, "NoEtagMatch", identity.update_compartment, box.id, described, if_match="7")
+    assert identity.update_compartment(box.id, described).data.description == "x"
+    everything = oci.pagination.list_call_get_all_results
+    below = everything(identity.list_compartments, tenancy, compartment_id_in_subtree=True,
+                       access_level="ACCESSIBLE", limit=1).data
+    assert {"yard", "shed", "box"} <= {entry.name for entry in below}, below
+    moved = identity.move_compartment(box.id, models.MoveCompartmentDetails(target_compartment_id=shed.id))
+    assert identity.get_work_request(moved.headers["opc-work-request-id"]).data.status == "SUCCEEDED"
+    assert [entry.name for entry in identity.list_compartments(shed.id).data] == ["box"]
+    into_itself = models.MoveCompartmentDetails(target_compartment_id=box.id)
+    refused(400, "InvalidParameter", identity.move_compartment, shed.id, into_itself)
+    held = identity.delete_compartment(shed.id).headers["opc-work-request-id"]
+    held = identity.get_work_request(held).data
+    assert held.status == "FAILED" and "box" in identity.get_work_request(held.id).data.errors[0].message, held
+    identity.delete_compartment(box.id)
+    assert identity.get_compartment(box.id).data.lifecycle_state == "DELETED"
+    assert identity.recover_compartment(box.id).data.lifecycle_state == "ACTIVE"
+
+    def policy(name, *statements):
+        details = models.CreatePolicyDetails(
+            compartment_id=yard.id, name=name, description="", statements=list(statements))
+        return identity.create_policy(details).data
+
+    statement = "Allow any-user to read repos in compartment yard"
+    reads = policy("reads", statement)
+    assert identity.get_policy(reads.id).data.statements == [statement]
+    refused(409, "NotAuthorizedOrResourceAlreadyExists", policy, "reads", statement)
+    refused(400, "InvalidParameter", policy, "x", "Allow nobody")
+    changed = models.UpdatePolicyDetails(description="x")
+    refused(412, "NoEtagMatch", identity.update_policy, reads.id, changed, if_match="7")
+    assert identity.update_policy(reads.id, changed).data.description == "x"
+    assert [entry.name for entry in identity.list_policies(yard.id).data] == ["reads"]
+    identity.delete_policy(reads.id)
+    refused(404, "NotAuthorizedOrNotFound", identity.get_policy, reads.id)
+
+    def rule(name, matching_rule):
+        details = models.CreateDynamicGroupDetails(
+            compartment_id=tenancy, name=name, description="", matching_rule=matching_rule)
+        return identity.create_dynamic_group(details).data
+
+    machines = rule("sdk-machines", "resource.type = 'instance'")
+    assert identity.get_dynamic_group(machines.id).data.matching_rule == "resource.type = 'instance'"
+    refused(409, "NotAuthorizedOrResourceAlreadyExists", rule, "sdk-machines", "resource.type = 'instance'")
+    refused(400, "InvalidParameter", rule, "x", "resource.type =")
+    changed = models.UpdateDynamicGroupDetails(description="x")
+    refused(412, "NoEtagMatch", identity.update_dynamic_group, machines.id, changed, if_match="7")
+    assert identity.update_dynamic_group(machines.id, changed).data.description == "x"
+    assert [entry.name for entry in identity.list_dynamic_groups(tenancy, name="sdk-machines").data] == ["sdk-machines"]
+    identity.delete_dynamic_group(machines.id)
+    refused(404, "NotAuthorizedOrNotFound", identity.get_dynamic_group, machines.id)
+
+
 def sdk(directory):
     # With the SDK's own retries: the same request in the same second has the same signature, is refused for
     # that, and is signed again a second later.
@@ -321,6 +387,7 @@ def sdk(directory):
     unknown = refused(400, "RelatedResourceNotAuthorizedOrNotFound", create, "x", defined_tags={"a": {"b": "c"}})
     assert "definedTags" in unknown.message
     tags_by_sdk(identity)
+    places_by_sdk(identity)
     missing = models.CreateUserDetails(compartment_id=tenancy, name="x")
     assert "description" in refused(400, "MissingParameter", identity.create_user, missing).message
     elsewhere = models.CreateUserDetails(compartment_id="ocid1.tenancy.oc1..none", name="x", description="")
