@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 
 /// Calls that change files, make them durable, or speak to clients and to PostgreSQL.
-const CALLS: &str = "openat,mkdir,mkdirat,rename,renameat,pwrite64,pwritev,ftruncate,fsync,fdatasync,\
+const CALLS: &str = "openat,mkdir,mkdirat,rename,renameat,unlink,unlinkat,pwrite64,pwritev,ftruncate,fsync,fdatasync,\
                      write,writev,sendto,sendmsg,recvfrom,recvmsg";
 
 /// The command before the server's that writes its calls to `log`.
@@ -93,6 +93,20 @@ struct Checker {
 /// # Errors
 /// With the first answer that came too early, and what was missing.
 pub fn check(log: &str, data: &Path) -> Result<Answers> {
+    Ok(read(log, data)?.answers)
+}
+
+/// Reads the log of a command that makes or restores a backup and checks the order in the directory that it fills:
+/// its mark before anything else, all else before the description, the description before anything goes, and
+/// everything before the end.
+///
+/// # Errors
+/// With the first call that came too early, and what was missing.
+pub fn check_backup(log: &str, directory: &Path) -> Result<()> {
+    read(log, directory)?.nothing_is_left("the end")
+}
+
+fn read(log: &str, data: &Path) -> Result<Checker> {
     let mut checker = Checker { data: data.to_owned(), ..Checker::default() };
     let mut begun: HashMap<u32, String> = HashMap::new();
     for line in log.lines() {
@@ -118,8 +132,12 @@ pub fn check(log: &str, data: &Path) -> Result<Answers> {
         };
         checker.ends(thread, &Call { name, arguments, returned }).with_context(|| line.to_owned())?;
     }
-    Ok(checker.answers)
+    Ok(checker)
 }
+
+/// What a directory has while it is not whole, and what makes it a backup.
+const MARKS: [&str; 2] = ["unfinished", "restoring"];
+const DESCRIPTION: &str = "backup.json";
 
 impl Checker {
     fn begins(&mut self, thread: u32, call: &Call<'_>) -> Result<()> {
@@ -161,6 +179,9 @@ impl Checker {
             "rename" | "renameat" if !has_failed => {
                 let mut names = call.arguments.split('"').skip(1).step_by(2).map(PathBuf::from);
                 let (from, to) = (names.next().context("a name")?, names.next().context("a new name")?);
+                if to.ends_with(DESCRIPTION) {
+                    self.nothing_is_left(&format!("the name of {DESCRIPTION}"))?;
+                }
                 if let Some(writes) = self.unsynced.remove(&from) {
                     self.unsynced.insert(to.clone(), writes);
                 }
@@ -172,12 +193,41 @@ impl Checker {
                 self.made.remove(&to);
                 self.name(&to);
             }
+            "unlink" | "unlinkat" if !has_failed => {
+                let path = path_of(&call.arguments);
+                ensure!(
+                    !self.is_unnamed(&[DESCRIPTION]),
+                    "{} went before the name of {DESCRIPTION} was synced",
+                    path.display()
+                );
+                // An object that is back after a power cut is garbage once more.
+                if self.matters(&path) && !path.starts_with(self.data.join("objects")) {
+                    let parent = path.parent().context("a file is in a directory")?.to_owned();
+                    self.unnamed.entry(parent).or_default().insert(path);
+                }
+            }
             "pwrite64" | "pwritev" | "ftruncate" | "write" | "writev"
                 if self.matters(&file) && !has_failed =>
             {
                 if call.arguments.ends_with(", 0)") {
                     self.doubtful.remove(&file);
                 }
+                // SQLite's header: what the log held so far is in the database.
+                if is_log(&file) && call.arguments.ends_with(", 32, 0)") {
+                    let database = database_of(&file);
+                    let writes = self.unsynced.get(&database);
+                    ensure!(
+                        writes.is_none_or(BTreeSet::is_empty),
+                        "{} began anew before {} was synced",
+                        file.display(),
+                        database.display()
+                    );
+                }
+                ensure!(
+                    call.name != "pwrite64" || !self.is_unnamed(&MARKS),
+                    "{} was written before the name of a mark was synced",
+                    file.display()
+                );
                 self.writes += 1;
                 self.unsynced.entry(file).or_default().insert(self.writes);
             }
@@ -235,18 +285,30 @@ impl Checker {
         path.starts_with(&self.data) && !spared.iter().any(|end| name.ends_with(end))
     }
 
-    fn answer(&mut self) -> Result<()> {
-        self.answers.created += 1;
+    fn is_unnamed(&self, names: &[&str]) -> bool {
+        let mut unnamed = self.unnamed.get(&self.data).into_iter().flatten();
+        unnamed.any(|path| names.iter().any(|name| path.ends_with(name)))
+    }
+
+    fn nothing_is_left(&self, event: &str) -> Result<()> {
         for (file, writes) in &self.unsynced {
-            ensure!(writes.is_empty(), "201 before {} was synced", file.display());
+            // The log holds whatever is not synced in the database.
+            let is_logged = self.unsynced.keys().any(|log| is_log(log) && database_of(log) == *file);
+            ensure!(is_logged || writes.is_empty(), "{event} before {} was synced", file.display());
         }
         for (directory, names) in &self.unnamed {
             ensure!(
                 names.is_empty(),
-                "201 before {} was synced, with the names {names:?}",
+                "{event} before {} was synced, with the names {names:?}",
                 directory.display()
             );
         }
+        Ok(())
+    }
+
+    fn answer(&mut self) -> Result<()> {
+        self.answers.created += 1;
+        self.nothing_is_left("201")?;
         ensure!(self.doubtful.is_empty(), "201 although a sync of {:?} failed", self.doubtful);
         ensure!(std::mem::take(&mut self.is_committed), "201 without a commit that is synced");
         ensure!(self.objects_durable < self.commit_begun, "the commit began before the object was synced");
@@ -264,6 +326,10 @@ fn file_of(text: &str) -> PathBuf {
 fn path_of(arguments: &str) -> PathBuf {
     let name = arguments.split('"').nth(1).unwrap_or("");
     file_of(arguments).join(name)
+}
+
+fn database_of(log: &Path) -> PathBuf {
+    PathBuf::from(log.to_string_lossy().trim_end_matches("-wal"))
 }
 
 fn is_log(file: &Path) -> bool {

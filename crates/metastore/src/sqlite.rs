@@ -1,13 +1,16 @@
 //! SQLite: one writer connection that commits in groups, and a stack of readers.
 
+use std::ffi::c_int;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
+use rusqlite::hooks::Wal;
 use rusqlite::types::{Null, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
 use serde_json::Value;
@@ -27,6 +30,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 /// Prepared statements kept by each connection; more than the program has.
 const CACHED_STATEMENTS: usize = 256;
+/// How long the write-ahead log grows before it is brought into the database; SQLite's own default.
+const CHECKPOINT_PAGES: c_int = 1_000;
 
 /// Opens the file for writing and makes it if it is not there.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, Error> {
@@ -81,13 +86,18 @@ pub enum CommitStep {
 }
 
 /// The writer thread: everything queued is one transaction, one savepoint a body.
-pub(crate) fn write(connection: &Connection, queue: &Queue, watch: impl Fn(CommitStep)) {
-    let mut log = Log { synced: Promise::Durable, is_doubtful: false };
+pub(crate) fn write(mut connection: Connection, queue: &Queue, watch: impl Fn(CommitStep)) {
+    let mut log = Log::of(&mut connection);
     queue.serve(BATCH, |mut jobs| {
-        let outcome = commit_batch(connection, &mut log, &mut jobs, &watch).map_err(|failure| {
+        let committed = commit_batch(&connection, &mut log, &mut jobs, &watch);
+        roll_back(&connection);
+        let mended = log.mend(&connection);
+        let outcome = committed.map_err(|failure| {
             tracing::error!(error = ?failure.cause, bodies = jobs.len(), "metadata transaction failed");
-            roll_back(connection);
-            failure.answer
+            match failure.answer {
+                Error::OutcomeUnknown if mended.is_ok() => Error::Unavailable(failure.cause),
+                answer => answer,
+            }
         });
         for job in jobs {
             job.answer(outcome.clone());
@@ -99,12 +109,74 @@ pub(crate) fn write(connection: &Connection, queue: &Queue, watch: impl Fn(Commi
 struct Log {
     /// How commits are synced at the moment.
     synced: Promise,
-    /// A sync of it failed: the kernel takes for written what it could not write, earlier commits among it, and
-    /// no later sync would bring that to the disk.
-    is_doubtful: bool,
+    /// A sync failed: the kernel takes for written what it could not write, earlier commits among it, and no
+    /// later sync would bring that to the disk. So may an earlier process have left the log.
+    is_doubtful: Arc<AtomicBool>,
 }
 
-/// Writes the log over itself, so that all of it is written and synced once more.
+impl Log {
+    /// Watches the log of a connection that is to write.
+    fn of(connection: &mut Connection) -> Self {
+        let is_doubtful = Arc::new(AtomicBool::new(true));
+        let doubted = Arc::clone(&is_doubtful);
+        // SQLite's own hook checkpoints as well, and keeps to itself that it failed.
+        let checkpoint = move |log: &mut Wal, pages: c_int| {
+            if pages < CHECKPOINT_PAGES {
+                return Ok(());
+            }
+            if let Err(error) = log.checkpoint()
+                && !is_busy(&error)
+            {
+                tracing::error!(error = ?error, "a checkpoint of the metadata failed");
+                doubted.store(true, Ordering::Relaxed);
+            }
+            Ok(())
+        };
+        if let Err(error) = connection.wal_hook(Some(checkpoint)) {
+            tracing::error!(error = ?error, "checkpoints of the metadata are not watched");
+        }
+        Self { synced: Promise::Durable, is_doubtful }
+    }
+
+    fn sync_as(&mut self, connection: &Connection, promise: Promise) -> rusqlite::Result<()> {
+        if self.synced == promise {
+            return Ok(());
+        }
+        let level = if promise == Promise::Durable { "FULL" } else { "NORMAL" };
+        // Ignored inside a transaction, so it is set before.
+        connection.pragma_update(None, "synchronous", level)?;
+        self.synced = promise;
+        Ok(())
+    }
+
+    /// Brings a doubtful log to the disk, without the commit that failed: a restart would take for done what that
+    /// one left at the end.
+    fn mend(&mut self, connection: &Connection) -> Result<(), Cause> {
+        if !self.is_doubtful.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mended = self.write_anew(connection);
+        if mended.is_err() {
+            roll_back(connection);
+            self.is_doubtful.store(true, Ordering::Relaxed);
+        }
+        mended
+    }
+
+    fn write_anew(&mut self, connection: &Connection) -> Result<(), Cause> {
+        let cause = |error: rusqlite::Error| -> Cause { Arc::new(error) };
+        self.sync_as(connection, Promise::Durable).map_err(cause)?;
+        // Nobody else may append meanwhile.
+        command(connection, "BEGIN IMMEDIATE").map_err(cause)?;
+        rewrite_log(connection).map_err(|error| -> Cause { Arc::new(error) })?;
+        self.is_doubtful.store(false, Ordering::Relaxed);
+        // Changes nothing, but its commit goes over the end of the log.
+        command(connection, "PRAGMA user_version = 0").map_err(cause)?;
+        command(connection, "COMMIT").map_err(cause)
+    }
+}
+
+/// Writes the log over itself, so that the next sync is about all of it.
 fn rewrite_log(connection: &Connection) -> io::Result<()> {
     let Some(path) = connection.path() else { return Ok(()) };
     let file = File::options().read(true).write(true).open(format!("{path}-wal"))?;
@@ -113,7 +185,7 @@ fn rewrite_log(connection: &Connection) -> io::Result<()> {
         let length = file.read_at(&mut buffer, offset)?;
         let read = buffer.get(..length).unwrap_or_default();
         if read.is_empty() {
-            return file.sync_data();
+            return Ok(());
         }
         file.write_all_at(read, offset)?;
         offset += length as u64;
@@ -143,21 +215,11 @@ fn commit_batch(
 ) -> Result<(), BatchFailure> {
     // Left open only by a panic outside a body.
     roll_back(connection);
-    if log.is_doubtful {
-        rewrite_log(connection).map_err(|error| {
-            let cause: Cause = Arc::new(error);
-            BatchFailure { answer: Error::Unavailable(Arc::clone(&cause)), cause }
-        })?;
-        log.is_doubtful = false;
-    }
+    log.mend(connection)
+        .map_err(|cause| BatchFailure { answer: Error::Unavailable(Arc::clone(&cause)), cause })?;
     let durable = jobs.iter().any(|job| job.operation().promise == Promise::Durable);
     let promise = if durable { Promise::Durable } else { Promise::Relaxed };
-    if log.synced != promise {
-        let level = if durable { "FULL" } else { "NORMAL" };
-        // Ignored inside a transaction, so it is set before.
-        connection.pragma_update(None, "synchronous", level)?;
-        log.synced = promise;
-    }
+    log.sync_as(connection, promise)?;
     command(connection, "BEGIN IMMEDIATE").map_err(|error| {
         let is_busy = is_busy(&error);
         let mut failure = BatchFailure::from(error);
@@ -174,8 +236,8 @@ fn commit_batch(
         let is_io = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
         let mut failure = BatchFailure::from(error);
         if is_io {
-            log.is_doubtful = true;
-            // What reached the log before its sync failed may be found there after a restart.
+            log.is_doubtful.store(true, Ordering::Relaxed);
+            // What reached the log before its sync failed may be found there after a restart, until it is mended.
             failure.answer = Error::OutcomeUnknown;
         }
         failure

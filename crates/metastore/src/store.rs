@@ -111,7 +111,7 @@ impl Store {
         .await?;
         let queue = Arc::new(Queue::default());
         let served = Arc::clone(&queue);
-        let writer = spawn_writer(move || sqlite::write(&connection, &served, watch))?;
+        let writer = spawn_writer(move || sqlite::write(connection, &served, watch))?;
         Ok(Self::new(location, queue, Readers::Sqlite(readers), vec![writer]))
     }
 

@@ -1,5 +1,6 @@
 //! Takes each sync out of a copy of the code, one at a time, and demands that a test fails.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +16,7 @@ struct Sync {
     edits: &'static [(&'static str, &'static str)],
 }
 
-const SYNCS: [Sync; 12] = [
+const SYNCS: [Sync; 19] = [
     Sync {
         name: "object-bytes",
         file: "crates/blobstore/src/fs/writer.rs",
@@ -57,13 +58,13 @@ const SYNCS: [Sync; 12] = [
         file: "crates/metastore/src/sqlite.rs",
         edits: &[
             ("\"synchronous\", \"FULL\"", "\"synchronous\", \"NORMAL\""),
-            ("if durable { \"FULL\" }", "if durable { \"NORMAL\" }"),
+            ("Promise::Durable { \"FULL\" }", "Promise::Durable { \"NORMAL\" }"),
         ],
     },
     Sync {
         name: "sqlite-log-anew",
         file: "crates/metastore/src/sqlite.rs",
-        edits: &[("log.is_doubtful = true;", "")],
+        edits: &[("log.is_doubtful.store(true, Ordering::Relaxed);", "")],
     },
     Sync {
         name: "postgres-commit",
@@ -77,7 +78,10 @@ const SYNCS: [Sync; 12] = [
     Sync {
         name: "bootstrap-name",
         file: DATA_DIR,
-        edits: &[("File::open(&self.path)?.sync_all()", "Ok(())")],
+        edits: &[(
+            "rename(&unfinished, self.join(name))?;\n        File::open(&self.path)?.sync_all()",
+            "rename(&unfinished, self.join(name))?;\n        Ok(())",
+        )],
     },
     Sync {
         name: "data-directory",
@@ -87,9 +91,40 @@ const SYNCS: [Sync; 12] = [
             "File::open(ancestor).map(drop)",
         )],
     },
+    Sync {
+        name: "restore-end",
+        file: DATA_DIR,
+        edits: &[(
+            "remove_file(self.join(name))?;\n        File::open(&self.path)?.sync_all()",
+            "remove_file(self.join(name))?;\n        Ok(())",
+        )],
+    },
+    Sync {
+        name: "backup-mark",
+        file: BACKUP,
+        edits: &[("sync(path)?;\n            // The last description", "// The last description")],
+    },
+    Sync { name: "backup-metadata", file: BACKUP, edits: &[("written.sync_all()?;", "")] },
+    Sync { name: "backup-description", file: BACKUP, edits: &[("file.sync_all()?;", "")] },
+    Sync {
+        name: "backup-names",
+        file: BACKUP,
+        edits: &[("sync(path)?;\n            fs::rename", "fs::rename")],
+    },
+    Sync {
+        name: "backup-switch",
+        file: BACKUP,
+        edits: &[("path.join(DESCRIPTION))?;\n            sync(path)", "path.join(DESCRIPTION))")],
+    },
+    Sync {
+        name: "backup-end",
+        file: BACKUP,
+        edits: &[("path.join(UNFINISHED))?;\n            sync(path)", "path.join(UNFINISHED))")],
+    },
 ];
 
 const DATA_DIR: &str = "crates/server/src/data_dir.rs";
+const BACKUP: &str = "crates/registry/src/backup/directory.rs";
 
 /// What must fail, the quicker first.
 const TESTS: [(&str, &str); 2] = [("wharfinger-registry", "crashes"), ("wharfinger-e2e", "syscalls")];
@@ -139,7 +174,10 @@ impl Scratch {
         let directory = workspace.cache.join("syncs");
         let tree = directory.join("tree");
         let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(&workspace.root).output()?;
-        for name in String::from_utf8(listed.stdout)?.split_terminator('\0') {
+        let listed = String::from_utf8(listed.stdout)?;
+        let names: BTreeSet<PathBuf> = listed.split_terminator('\0').map(|name| tree.join(name)).collect();
+        remove_others(&tree, &names)?;
+        for name in listed.split_terminator('\0') {
             copy_if_changed(&workspace.root.join(name), &tree.join(name))?;
         }
         Ok(Self { tree, target: directory.join("target"), tools: workspace.bin() })
@@ -193,6 +231,22 @@ impl Scratch {
             .env("WHARFINGER_TOOLS", &self.tools);
         command
     }
+}
+
+/// Removes the files of an earlier copy that the workspace has no more.
+fn remove_others(directory: &Path, names: &BTreeSet<PathBuf>) -> Result<()> {
+    if !directory.exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_others(&entry.path(), names)?;
+        } else if !names.contains(&entry.path()) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Files that are the same keep their time, so that they are not built again.

@@ -148,11 +148,7 @@ fn choose(engine: EngineKind, database: Database, dice: &mut Dice) -> Trouble {
         (EngineKind::Postgres, 7) => Trouble::Cuts,
         (EngineKind::Postgres, 8) if database == Database::Own => Trouble::DatabaseCrash,
         _ => {
-            let (calls, error) = match (dice.below(ERRORS.len()), database) {
-                // Failing syncs are the proof's: what it shows of them is not explained yet.
-                (1, Database::Shared) => ERRORS[0],
-                (number, _) => ERRORS[number],
-            };
+            let (calls, error) = ERRORS[dice.below(ERRORS.len())];
             Trouble::Errors(calls, error, 8 + dice.below(20), 5 + dice.below(40))
         }
     }

@@ -233,7 +233,7 @@ impl Writer {
             self.acknowledged(&things, Some(&digest));
             return Ok(());
         }
-        self.look(&access.client, &things[0]).await
+        self.look(&access.client, &things[0]).await.map(drop)
     }
 
     fn asked(&mut self, things: &[Thing], state: Option<&str>) {
@@ -250,7 +250,8 @@ impl Writer {
         }
     }
 
-    /// After an error: looks what became of what was asked for; `false` if the server has ended.
+    /// After an error: what was asked for is done or not, and stays open: a commit may come late, and one whose
+    /// sync failed with the next start. `false` if the server has ended.
     async fn settle(&mut self, access: &Access) -> Result<bool> {
         let unknown = self.may_show.iter().filter(|(_, states)| states.len() > 1);
         let unknown: Vec<Thing> = unknown.map(|(thing, _)| thing.clone()).collect();
@@ -258,7 +259,7 @@ impl Writer {
         for thing in unknown {
             loop {
                 match self.look(&access.client, &thing).await {
-                    Ok(()) => break,
+                    Ok(_) => break,
                     Err(error) if is_fault(&error) && Instant::now() < deadline => {
                         if tokio::net::TcpStream::connect(access.client.address()).await.is_err() {
                             return Ok(false);
@@ -272,13 +273,12 @@ impl Writer {
         Ok(tokio::net::TcpStream::connect(access.client.address()).await.is_ok())
     }
 
-    /// Checks what a thing shows, which is then all that it may show.
-    async fn look(&mut self, client: &Client, thing: &Thing) -> Result<()> {
+    /// Checks what a thing shows.
+    async fn look(&self, client: &Client, thing: &Thing) -> Result<Option<String>> {
         let shown = read_manifest(client, thing).await?.map(|manifest| digest(&manifest));
         let may_show = self.may_show.get(thing).cloned().unwrap_or_default();
         ensure!(may_show.contains(&shown), "{thing:?} shows {shown:?}, which is none of {may_show:?}");
-        self.may_show.insert(thing.clone(), BTreeSet::from([shown]));
-        Ok(())
+        Ok(shown)
     }
 
     /// Checks everything that was touched since the last time: nothing acknowledged is lost, nothing is half there.
@@ -289,7 +289,8 @@ impl Writer {
             read_blob(&client, &image, &digest, &mut read).await.context("an acknowledged blob")?;
         }
         for thing in std::mem::take(&mut self.doubtful) {
-            self.look(&client, &thing).await?;
+            let shown = self.look(&client, &thing).await?;
+            self.may_show.insert(thing.clone(), BTreeSet::from([shown]));
             if let Some(manifest) = read_manifest(&client, &thing).await? {
                 let manifest: Value = serde_json::from_slice(&manifest)?;
                 let layers = manifest["layers"].as_array().context("layers")?;

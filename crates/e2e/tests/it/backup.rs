@@ -37,7 +37,7 @@ fn report(output: &Output) -> Value {
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)))
 }
 
-fn new_database(engine: EngineKind) -> String {
+pub(crate) fn new_database(engine: EngineKind) -> String {
     match engine {
         EngineKind::Sqlite => String::new(),
         EngineKind::Postgres => postgres::database(),

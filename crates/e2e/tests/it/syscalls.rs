@@ -1,13 +1,18 @@
-//! Whenever the real server says 201, object, directory and database were made durable before.
+//! Whenever the real server says 201, object, directory and database were made durable before; and so it is with
+//! backups.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use bytes::Bytes;
 use http::StatusCode;
-use wharfinger_e2e::syscalls::{Answers, check, fault, tracer};
-use wharfinger_testkit::TempDir;
+use wharfinger_e2e::syscalls::{Answers, check, check_backup, fault, tracer};
 use wharfinger_testkit::http::{Dice, IMAGE_MANIFEST, digest, expect, image_manifest};
-use wharfinger_testkit::program::{EngineKind, Program};
+use wharfinger_testkit::program::{EngineKind, Program, binary};
+
+use crate::backup::new_database;
+use wharfinger_testkit::TempDir;
 
 async fn traced(engine: EngineKind) -> Answers {
     let directory = TempDir::new();
@@ -59,28 +64,95 @@ async fn every_201_comes_after_the_syncs_postgres() {
     assert!(answers.directory_syncs >= 3 && answers.commits >= 6, "{answers:?}");
 }
 
-/// The kernel takes for written what a failed sync could not write: the log is written anew before the next 201.
+/// Runs a command of the program under strace; its calls.
+fn command_traced(data_dir: &Path, database: &str, words: &[&str]) -> String {
+    let scratch = TempDir::new();
+    let log = scratch.path().join("calls");
+    let mut tracer = tracer(&log);
+    // Then it ends after it has written all.
+    tracer.retain(|word| word != "-D");
+    let mut command = Command::new(&tracer[0]);
+    command.args(&tracer[1..]).arg(binary()).arg("--data-dir").arg(data_dir).args(words);
+    let output = command.env("WHARFINGER__DATABASE__URL", database).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    fs::read_to_string(&log).unwrap()
+}
+
+/// A first backup, one that brings it up to date, and a restore.
+async fn backups_traced(engine: EngineKind) {
+    let scratch = TempDir::new();
+    let backup = scratch.path().join("backup");
+    let program = Program::start(engine);
+    let (client, image) = (program.administrator(), program.image("traced/app"));
+    for tag in ["v1", "v2"] {
+        client.push_image(&image, tag, &Bytes::from(vec![b'x'; 400_000 + tag.len()])).await.unwrap();
+        let words = ["admin", "backup", backup.to_str().unwrap()];
+        let calls = command_traced(&program.data_dir(), "", &words);
+        check_backup(&calls, &backup).unwrap_or_else(|error| panic!("backup of {tag}: {error:#}"));
+    }
+    let restored = scratch.path().join("data");
+    let calls = command_traced(&restored, &new_database(engine), &["restore", backup.to_str().unwrap()]);
+    check_backup(&calls, &restored).unwrap_or_else(|error| panic!("restore: {error:#}"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sync_of_the_log_that_failed_is_not_believed_the_next_time() {
+async fn a_backup_is_durable_before_it_counts_sqlite() {
+    backups_traced(EngineKind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_durable_before_it_counts_postgres() {
+    backups_traced(EngineKind::Postgres).await;
+}
+
+/// Puts manifests while syncs fail, kills the server, and demands of its calls that no failed sync was believed and
+/// of the next start that what was refused is not there. Gives how many were refused and how many syncs of the log
+/// failed.
+async fn failing_syncs(when: &str, enough: impl Fn(usize, usize) -> bool) -> (usize, usize) {
     let directory = TempDir::new();
     let log = directory.path().join("calls");
     let mut program = Program::start(EngineKind::Sqlite);
     let (image, config) = (program.image("traced/app"), Bytes::from_static(b"{}"));
     program.administrator().push_blob(&image, &config).await.unwrap();
     program.stop();
-    let faulty = fault(tracer(&log), "fsync,fdatasync", "error=EIO", "6");
+    let faulty = fault(tracer(&log), "fsync,fdatasync", "error=EIO", when);
     assert!(program.restart_under(&faulty), "the fault comes after the start");
     let client = program.administrator();
-    let mut failed = 0;
-    for tag in 0..10 {
-        let target = format!("/v2/{image}/manifests/{tag}");
+    let (mut created, mut refused) = (0, Vec::new());
+    while !enough(created, refused.len()) {
+        let target = format!("/v2/{image}/manifests/{}", created + refused.len());
         let manifest = image_manifest(&config, &[]);
         let put = client.send("PUT", &target, &[("content-type", IMAGE_MANIFEST)], manifest).await.unwrap();
-        failed += usize::from(put.status().is_server_error());
+        match put.status() {
+            StatusCode::CREATED => created += 1,
+            StatusCode::SERVICE_UNAVAILABLE => refused.push(target),
+            _ => panic!("{put:?}"),
+        }
     }
-    let data = program.data_dir();
-    program.stop();
+    program.kill();
     let calls = fs::read_to_string(&log).unwrap();
-    let answers = check(&calls, &data).unwrap_or_else(|error| panic!("{error:#}"));
-    assert_eq!((failed, answers.created), (1, 9), "{answers:?}");
+    let answers = check(&calls, &program.data_dir()).unwrap_or_else(|error| panic!("{error:#}"));
+    assert_eq!(answers.created, created);
+    program.restart();
+    let client = program.administrator();
+    for target in &refused {
+        assert_eq!(client.get(target).await.unwrap().status(), StatusCode::NOT_FOUND, "{target}");
+    }
+    let failed = calls.lines().filter(|line| line.contains("-wal>") && line.contains("INJECTED")).count();
+    (refused.len(), failed)
+}
+
+/// The kernel takes for written what a failed sync could not write: the log is written anew before the next 201.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_of_the_log_that_failed_is_not_believed_the_next_time() {
+    // To mend the log takes one sync: every other commit fails.
+    let (refused, failed) = failing_syncs("9+3", |created, refused| created + refused == 600).await;
+    assert!(refused > 10 && failed > refused, "{failed} failed, {refused} of them at commits, no checkpoint");
+}
+
+/// Its transaction is whole at the end of the log, where the next start would find it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_was_refused_does_not_come_back_with_the_next_start() {
+    let answers = failing_syncs("6", |created, refused| created == 20 || refused == 1).await;
+    assert_eq!(answers, (1, 1));
 }

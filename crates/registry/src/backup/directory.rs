@@ -92,7 +92,7 @@ impl Directory {
                 return Err(refused("another backup into it is under way"));
             }
             let was_cut_off = path.join(UNFINISHED).exists();
-            private().create(true).write(true).open(path.join(UNFINISHED))?.sync_all()?;
+            private().create(true).write(true).open(path.join(UNFINISHED))?;
             sync(path)?;
             // The last description stays in force: only what it does not name goes.
             let named = read_description(path).ok().map(|description| description.metadata.file);
