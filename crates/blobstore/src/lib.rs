@@ -17,7 +17,7 @@ mod store;
 
 pub use chunk::{CHUNK_SIZE, Chunk, ChunkBuffer, ChunkPool};
 pub use error::Error;
-pub use fs::{Disk, DiskFile, FileStore, NameIter};
+pub use fs::{Disk, DiskFile, FileStore, NameIter, make_directory};
 pub use id::ObjectId;
 pub use memory::MemoryStore;
 pub use store::{BlobStore, LIST_PAGE, ObjectReader, ObjectWriter};

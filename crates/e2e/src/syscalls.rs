@@ -96,14 +96,16 @@ pub fn check(log: &str, data: &Path) -> Result<Answers> {
     Ok(read(log, data)?.answers)
 }
 
-/// Reads the log of a command that makes or restores a backup and checks the order in the directory that it fills:
-/// its mark before anything else, all else before the description, the description before anything goes, and
-/// everything before the end.
+/// Reads the log of who makes or restores backups and checks the order in the directory that is filled: its mark
+/// before anything else, all else before the description, the description before anything goes, and everything
+/// before the end. Gives the files and directories that were made.
 ///
 /// # Errors
 /// With the first call that came too early, and what was missing.
-pub fn check_backup(log: &str, directory: &Path) -> Result<()> {
-    read(log, directory)?.nothing_is_left("the end")
+pub fn check_backup(log: &str, directory: &Path) -> Result<HashSet<PathBuf>> {
+    let checker = read(log, directory)?;
+    checker.nothing_is_left("the end")?;
+    Ok(checker.made)
 }
 
 fn read(log: &str, data: &Path) -> Result<Checker> {

@@ -121,7 +121,7 @@ impl Log {
         let doubted = Arc::clone(&is_doubtful);
         // SQLite's own hook checkpoints as well, and keeps to itself that it failed.
         let checkpoint = move |log: &mut Wal, pages: c_int| {
-            if pages < CHECKPOINT_PAGES {
+            if pages < CHECKPOINT_PAGES || doubted.load(Ordering::Relaxed) {
                 return Ok(());
             }
             if let Err(error) = log.checkpoint()
@@ -156,10 +156,8 @@ impl Log {
             return Ok(());
         }
         let mended = self.write_anew(connection);
-        if mended.is_err() {
-            roll_back(connection);
-            self.is_doubtful.store(true, Ordering::Relaxed);
-        }
+        self.is_doubtful.store(mended.is_err(), Ordering::Relaxed);
+        roll_back(connection);
         mended
     }
 
@@ -169,7 +167,6 @@ impl Log {
         // Nobody else may append meanwhile.
         command(connection, "BEGIN IMMEDIATE").map_err(cause)?;
         rewrite_log(connection).map_err(|error| -> Cause { Arc::new(error) })?;
-        self.is_doubtful.store(false, Ordering::Relaxed);
         // Changes nothing, but its commit goes over the end of the log.
         command(connection, "PRAGMA user_version = 0").map_err(cause)?;
         command(connection, "COMMIT").map_err(cause)

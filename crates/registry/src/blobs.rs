@@ -53,9 +53,9 @@ operations! {
 
 impl Registry {
     /// The size in bytes of a blob of the repository. One who may push and is told that it is there will not
-    /// upload it, so the collector leaves it alone for a while.
+    /// upload it, so the collector leaves it alone for a while, and its object is looked for.
     pub async fn stat_blob(&self, ctx: &Ctx, image: &ImageName, digest: &Digest) -> Result<u64, Error> {
-        let (repository, blob) = linked_blob(ctx, image, digest, ImageRight::Pull).await?;
+        let (repository, blob, reader) = self.find_blob(ctx, image, digest).await?;
         let is_old = blob.renewed_at < ctx.now().0.saturating_sub(self.0.ages.renewal());
         if is_old && ctx.allows(ImageRight::Push.permission(), &repository.target()) {
             let (now, repository_id, blob_id) = (ctx.now().0, repository.id, blob.id);
@@ -66,7 +66,7 @@ impl Registry {
                 return Err(Error::BlobUnknown(digest.clone()));
             }
         }
-        size(&blob, digest)
+        Ok(reader.size())
     }
 
     /// Opens a blob of the repository for reading.
@@ -76,6 +76,16 @@ impl Registry {
         image: &ImageName,
         digest: &Digest,
     ) -> Result<BlobReader, Error> {
+        Ok(self.find_blob(ctx, image, digest).await?.2)
+    }
+
+    /// A blob of the repository whose object is there.
+    async fn find_blob(
+        &self,
+        ctx: &Ctx,
+        image: &ImageName,
+        digest: &Digest,
+    ) -> Result<(Repository, LinkedBlob, BlobReader), Error> {
         let (repository, mut blob) = linked_blob(ctx, image, digest, ImageRight::Pull).await?;
         let mut opened = self.open_object(&blob, digest).await?;
         if opened.is_err() {
@@ -83,11 +93,11 @@ impl Registry {
             blob = linked_to(ctx, &repository, digest, ImageRight::Pull).await?;
             opened = self.open_object(&blob, digest).await?;
         }
-        let stored = Stored { id: blob.id, object: blob.object, digest: digest.clone() };
+        let stored = Stored { id: blob.id, object: blob.object.clone(), digest: digest.clone() };
         let tenancy_id = repository.tenancy_id;
         let finding = Finding { registry: self.clone(), ctx: ctx.clone(), tenancy_id, stored };
         match opened {
-            Ok(object) => Ok(BlobReader::new(object, finding)),
+            Ok(object) => Ok((repository, blob, BlobReader::new(object, finding))),
             Err(damage) => Err(finding.quarantine(damage).await),
         }
     }
@@ -124,7 +134,7 @@ impl Registry {
         let is_readable = match from {
             Some(source) => {
                 ctx.within_cap("repository", source, ImageRight::Pull.action())?;
-                match linked_blob(ctx, source, digest, ImageRight::Pull).await {
+                match self.find_blob(ctx, source, digest).await {
                     Ok(_) => true,
                     Err(error) if error.kind() == ErrorKind::Internal => return Err(error),
                     Err(_) => false,

@@ -1,12 +1,13 @@
 //! The data directory: made, checked and locked before anything in it is touched.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, Mode};
+use wharfinger_blobstore::make_directory;
 
 /// A data directory that this process owns for as long as the value lives.
 #[derive(Debug)]
@@ -29,11 +30,9 @@ impl DataDir {
         let shown = path.display();
         // Whatever is made from here on is the owner's alone: keys, database, objects, socket.
         rustix::process::umask(Mode::RWXG | Mode::RWXO);
-        DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(|| {
+        let path = make_directory(path).with_context(|| {
             format!("cannot make the data directory {shown}: choose another with --data-dir")
         })?;
-        let path = path.canonicalize().with_context(|| format!("cannot open the data directory {shown}"))?;
-        sync_names(&path).with_context(|| format!("cannot make the data directory {shown} durable"))?;
         let mode = std::fs::metadata(&path)?.permissions().mode();
         if mode & 0o022 != 0 {
             bail!(
@@ -120,19 +119,3 @@ impl DataDir {
         }
     }
 }
-
-/// Makes the directory's own name durable, and those of the directories that it is in: this start or an earlier
-/// one, cut off in between, may have made them all.
-fn sync_names(path: &Path) -> io::Result<()> {
-    for ancestor in path.ancestors().skip(1) {
-        match File::open(ancestor).and_then(|directory| directory.sync_all()) {
-            // Where we may not read or write, we have made nothing, nor anywhere above.
-            Err(error) if NOT_OURS.contains(&error.kind()) => break,
-            synced => synced?,
-        }
-    }
-    Ok(())
-}
-
-const NOT_OURS: [ErrorKind; 3] =
-    [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem, ErrorKind::InvalidInput];

@@ -84,8 +84,8 @@ const SYNCS: [Sync; 19] = [
         )],
     },
     Sync {
-        name: "data-directory",
-        file: DATA_DIR,
+        name: "own-directory",
+        file: "crates/blobstore/src/fs/directory.rs",
         edits: &[(
             "File::open(ancestor).and_then(|directory| directory.sync_all())",
             "File::open(ancestor).map(drop)",

@@ -3,6 +3,7 @@
 //! The file system gives three promises used here: a name made exclusively is made once, a file is
 //! durable after fdatasync, a name after an fsync of its directory. No rename, no lock, no mapping.
 
+mod directory;
 mod disk;
 mod list;
 mod names;
@@ -20,6 +21,7 @@ use futures_util::stream::BoxStream;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::{BlobStore, Error, ObjectId, ObjectReader, ObjectWriter};
+pub use directory::make_directory;
 pub use disk::{Disk, DiskFile, NameIter};
 use names::Names;
 use reader::ReadBuffers;

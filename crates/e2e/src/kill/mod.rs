@@ -177,11 +177,12 @@ async fn traffic(
     context: &str,
 ) -> bool {
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let may_fail = matches!(trouble, Trouble::Errors(..) | Trouble::Cuts | Trouble::DatabaseCrash);
+    let may_forget = matches!(trouble, Trouble::DatabaseCrash);
+    let may_fail = may_forget || matches!(trouble, Trouble::Errors(..) | Trouble::Cuts);
     let mut tasks = JoinSet::new();
     for writer in writers.drain(..) {
         let (access, stop, done) =
-            (writer::Access::new(program, may_fail), Arc::clone(&stop), Arc::clone(&done));
+            (writer::Access::new(program, may_fail, may_forget), Arc::clone(&stop), Arc::clone(&done));
         tasks.spawn(writer.work(access, stop, done));
     }
     let enough = match trouble {

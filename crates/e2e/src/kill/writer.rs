@@ -25,12 +25,14 @@ pub(super) struct Access {
     data: PathBuf,
     /// Whether the server may answer with its own errors.
     may_fail: bool,
+    /// Whether the database may forget what it was not asked to make durable: how far uploads are.
+    may_forget: bool,
 }
 
 impl Access {
-    pub(super) fn new(program: &Program, may_fail: bool) -> Self {
+    pub(super) fn new(program: &Program, may_fail: bool, may_forget: bool) -> Self {
         let namespace = program.bootstrap.namespace.clone();
-        Self { client: program.administrator(), namespace, data: program.data_dir(), may_fail }
+        Self { client: program.administrator(), namespace, data: program.data_dir(), may_fail, may_forget }
     }
 
     /// Runs an administrator's command; whether it succeeded.
@@ -140,7 +142,9 @@ impl Writer {
         let length = [10, 3_000, 120_000, 1_400_000][self.dice.below(4)];
         let layer = self.dice.bytes(length);
         let config = Bytes::from(format!("{{\"of\":{}}}", self.dice.roll()));
-        self.push_in_a_session(client, image, &layer).await?;
+        if !self.push_in_a_session(access, image, &layer).await? {
+            return Ok(());
+        }
         done.fetch_add(1, Ordering::Relaxed);
         self.push_in_one_request(client, image, &config).await?;
         let target = match self.dice.below(3) {
@@ -164,18 +168,30 @@ impl Writer {
         Ok(())
     }
 
-    async fn push_in_a_session(&mut self, client: &Client, image: &str, blob: &Bytes) -> Result<()> {
+    /// `false` if the server has forgotten how far the upload is, as it may.
+    async fn push_in_a_session(&mut self, access: &Access, image: &str, blob: &Bytes) -> Result<bool> {
+        let client = &access.client;
         let location = client.start_upload(image).await?;
         self.sessions.push((image.to_owned(), location.clone(), blob.clone()));
-        let half = blob.len() / 2;
-        let chunk = client.send("PATCH", &location, &[], blob.slice(..half)).await?;
-        expect(chunk, StatusCode::ACCEPTED)?;
-        let closing = format!("{location}?digest={}", digest(blob));
-        let closed = client.send("PUT", &closing, &[], blob.slice(half..)).await?;
-        expect(closed, StatusCode::CREATED)?;
+        let (half, closing) = (blob.len() / 2, format!("{location}?digest={}", digest(blob)));
+        let requests = [
+            ("PATCH", &location, 0..half, StatusCode::ACCEPTED),
+            ("PUT", &closing, half..blob.len(), StatusCode::CREATED),
+        ];
+        for (method, target, part, wanted) in requests {
+            let range = format!("{}-{}", part.start, part.end - 1);
+            let range = [("content-range", range.as_str())];
+            let headers = if access.may_forget { &range[..] } else { &[] };
+            let answer = client.send(method, target, headers, blob.slice(part)).await?;
+            let forgotten = [StatusCode::NOT_FOUND, StatusCode::RANGE_NOT_SATISFIABLE];
+            if access.may_forget && forgotten.contains(&answer.status()) {
+                return Ok(false);
+            }
+            expect(answer, wanted)?;
+        }
         self.sessions.retain(|(_, open, _)| *open != location);
         self.blobs.push((image.to_owned(), digest(blob)));
-        Ok(())
+        Ok(true)
     }
 
     async fn push_in_one_request(&mut self, client: &Client, image: &str, blob: &Bytes) -> Result<()> {

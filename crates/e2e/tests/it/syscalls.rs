@@ -64,35 +64,34 @@ async fn every_201_comes_after_the_syncs_postgres() {
     assert!(answers.directory_syncs >= 3 && answers.commits >= 6, "{answers:?}");
 }
 
-/// Runs a command of the program under strace; its calls.
-fn command_traced(data_dir: &Path, database: &str, words: &[&str]) -> String {
+/// A first backup, one that brings it up to date, and a restore.
+async fn backups_traced(engine: EngineKind) {
     let scratch = TempDir::new();
+    let (backup, restored) = (scratch.path().join("backup"), scratch.path().join("data"));
     let log = scratch.path().join("calls");
+    let mut program = Program::start_under(engine, &[], &tracer(&log));
+    let (client, image) = (program.administrator(), program.image("traced/app"));
+    for tag in ["v1", "v2"] {
+        client.push_image(&image, tag, &Bytes::from(vec![b'x'; 400_000 + tag.len()])).await.unwrap();
+        program.admin(&["backup", backup.to_str().unwrap()]);
+    }
+    program.stop();
+    let calls = fs::read_to_string(&log).unwrap();
+    let made = check_backup(&calls, &backup).unwrap_or_else(|error| panic!("backup: {error:#}"));
+    let objects = made.iter().filter(|path| path.ancestors().nth(2) == Some(&backup.join("objects")));
+    assert!(objects.count() >= 2 && made.contains(&backup.join("backup.json")), "the backups are seen");
+
+    let log = scratch.path().join("restore-calls");
     let mut tracer = tracer(&log);
     // Then it ends after it has written all.
     tracer.retain(|word| word != "-D");
     let mut command = Command::new(&tracer[0]);
-    command.args(&tracer[1..]).arg(binary()).arg("--data-dir").arg(data_dir).args(words);
-    let output = command.env("WHARFINGER__DATABASE__URL", database).output().unwrap();
+    command.args(&tracer[1..]).arg(binary()).arg("--data-dir").arg(&restored).arg("restore").arg(&backup);
+    let output = command.env("WHARFINGER__DATABASE__URL", new_database(engine)).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    fs::read_to_string(&log).unwrap()
-}
-
-/// A first backup, one that brings it up to date, and a restore.
-async fn backups_traced(engine: EngineKind) {
-    let scratch = TempDir::new();
-    let backup = scratch.path().join("backup");
-    let program = Program::start(engine);
-    let (client, image) = (program.administrator(), program.image("traced/app"));
-    for tag in ["v1", "v2"] {
-        client.push_image(&image, tag, &Bytes::from(vec![b'x'; 400_000 + tag.len()])).await.unwrap();
-        let words = ["admin", "backup", backup.to_str().unwrap()];
-        let calls = command_traced(&program.data_dir(), "", &words);
-        check_backup(&calls, &backup).unwrap_or_else(|error| panic!("backup of {tag}: {error:#}"));
-    }
-    let restored = scratch.path().join("data");
-    let calls = command_traced(&restored, &new_database(engine), &["restore", backup.to_str().unwrap()]);
-    check_backup(&calls, &restored).unwrap_or_else(|error| panic!("restore: {error:#}"));
+    let calls = fs::read_to_string(&log).unwrap();
+    let made = check_backup(&calls, &restored).unwrap_or_else(|error| panic!("restore: {error:#}"));
+    assert!(made.len() > 256 + 3, "the restore is seen");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,13 +1,13 @@
 //! The directory that a backup is in.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
-use wharfinger_blobstore::ObjectId;
+use wharfinger_blobstore::{ObjectId, make_directory};
 use wharfinger_metastore::{CopiedRows, RowCounts};
 use wharfinger_types::{Algorithm, Digest, Hasher, Timestamp};
 
@@ -77,7 +77,7 @@ impl Directory {
     pub(crate) async fn open_for_backup(path: &Path) -> Result<Directory, Error> {
         let path = path.to_owned();
         blocking("use", path, |path| {
-            DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+            let path = &make_directory(path)?;
             let names = fs::read_dir(path)?.map(|file| Ok(file?.file_name()));
             let names: Vec<_> = names.collect::<io::Result<_>>()?;
             // One that was cut off at once has its lock only.

@@ -140,10 +140,13 @@ on_each_engine! {
         let (registry, ctx, image) = (&files.installation.registry, &files.ctx, &files.image);
         let layer = files.push(b"layer").await;
         let config = files.push(b"{}").await;
-        fs::remove_file(files.object(&layer).await).unwrap();
-        assert!(matches!(files.read(&layer).await, Err(Error::Quarantined(_))));
-        assert!(matches!(registry.stat_blob(ctx, image, &layer).await, Err(Error::Quarantined(_))));
         let other = files.installation.image("other");
+        fs::remove_file(files.object(&config).await).unwrap();
+        assert!(!registry.mount_blob(ctx, &other, &config, Some(image)).await.unwrap(), "nobody has read it");
+        let config = files.push(b"{}").await;
+        fs::remove_file(files.object(&layer).await).unwrap();
+        assert!(matches!(registry.stat_blob(ctx, image, &layer).await, Err(Error::Quarantined(_))), "nor this");
+        assert!(matches!(files.read(&layer).await, Err(Error::Quarantined(_))));
         assert!(!registry.mount_blob(ctx, &other, &layer, Some(image)).await.unwrap());
         assert!(!registry.mount_blob(ctx, &other, &layer, None).await.unwrap());
         let refused = put(&files.installation, ctx, image, "v1", manifest(&config, &[&layer])).await;

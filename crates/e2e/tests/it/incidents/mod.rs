@@ -183,6 +183,7 @@ const INCIDENTS: &[(&str, Met)] = &[
         By(&[
             "content::a_damaged_object_is_never_a_whole_answer",
             "registry/damage::a_flipped_bit_is_never_finished_as_good",
+            "registry/damage::a_damaged_blob_is_absent_to_pushers_and_the_push_mends_it",
             "backup::a_flipped_bit_is_found_by_scrub_verify_and_check",
         ]),
     ),
@@ -190,6 +191,8 @@ const INCIDENTS: &[(&str, Met)] = &[
         "a crash or a full disk between two steps",
         By(&[
             "kill::thirty_kills_lose_nothing_acknowledged",
+            "syscalls::a_sync_of_the_log_that_failed_is_not_believed_the_next_time",
+            "syscalls::a_commit_that_was_refused_does_not_come_back_with_the_next_start",
             "backup::a_kill_in_the_middle_of_a_backup_leaves_the_one_before",
             "full_disk::a_single_request_that_fills_the_disk_gives_its_room_back",
             "metastore/failures::a_commit_that_fails_fails_every_body_of_its_transaction",
