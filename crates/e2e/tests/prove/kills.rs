@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use tokio::task::JoinSet;
 use wharfinger_e2e::kill::{Counts, Database, kill_in_traffic};
-use wharfinger_testkit::program::EngineKind;
 
 /// Servers at once on each engine.
 const SERVERS: usize = 4;

@@ -26,13 +26,13 @@ use crate::{Error, Registry, local_only};
 pub use report::{Collected, Progress, Reason, Totals};
 
 /// Rows of a transaction.
-const BATCH: i64 = 200;
+const BATCH: i64 = 100;
 /// Rows of a page that is looked through.
-const PAGE: i64 = 1_000;
+const PAGE: i64 = 500;
 /// How often a step is tried whose rows others take hold of. The next run tries again.
 const ATTEMPTS: usize = 4;
-/// How much longer than a step its rest is: pulls beside it keep three quarters of the machine at least.
-const REST: u32 = 3;
+/// How much longer than a step its rest is: pulls beside it keep nine tenths of the machine at least.
+const REST: u32 = 9;
 /// The longest rest after a step.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 /// Between two looks at whether another replica has finished.
