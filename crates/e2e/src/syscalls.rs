@@ -121,7 +121,7 @@ fn read(log: &str, data: &Path) -> Result<Checker> {
             arguments.push_str(more);
             (name, arguments, Some(returned))
         } else if let Some((name, rest)) = rest.split_once('(').filter(|(name, _)| !name.contains(' ')) {
-            if let Some(arguments) = rest.strip_suffix("<unfinished ...>") {
+            if let Some(arguments) = rest.strip_suffix(" <unfinished ...>") {
                 begun.insert(thread, arguments.to_owned());
                 checker.begins(thread, &Call { name, arguments: arguments.to_owned(), returned: None })?;
                 continue;

@@ -41,6 +41,9 @@ fn run_step(workspace: &Workspace, step: &str) -> Result<()> {
         "deny" => deny(workspace),
         "clippy" => {
             run(&mut workspace.cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?)?;
+            // The proofs are no tests to cargo, and so not among all targets.
+            let proofs = ["clippy", "-p", "wharfinger-e2e", "--test", "prove", "--", "-D", "warnings"];
+            run(&mut workspace.cargo(proofs)?)?;
             let targets = ["clippy", "--manifest-path", fuzz::MANIFEST, "--", "-D", "warnings"];
             run(&mut workspace.cargo(targets)?)
         }

@@ -2,7 +2,6 @@
 //! backups.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use bytes::Bytes;
