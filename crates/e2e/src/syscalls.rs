@@ -118,7 +118,7 @@ fn read(log: &str, data: &Path) -> Result<Checker> {
             let (name, rest) = resumed.split_once(" resumed>").context("resumed")?;
             let mut arguments = begun.remove(&thread).unwrap_or_default();
             let (more, returned) = rest.rsplit_once(" = ").unwrap_or((rest, "?"));
-            arguments.push_str(more);
+            arguments.push_str(more.trim_end());
             (name, arguments, Some(returned))
         } else if let Some((name, rest)) = rest.split_once('(').filter(|(name, _)| !name.contains(' ')) {
             if let Some(arguments) = rest.strip_suffix(" <unfinished ...>") {
@@ -127,7 +127,10 @@ fn read(log: &str, data: &Path) -> Result<Checker> {
                 continue;
             }
             let (arguments, returned) = rest.rsplit_once(" = ").unwrap_or((rest, "?"));
-            checker.begins(thread, &Call { name, arguments: arguments.to_owned(), returned: None })?;
+            let arguments = arguments.trim_end();
+            checker
+                .begins(thread, &Call { name, arguments: arguments.to_owned(), returned: None })
+                .with_context(|| line.to_owned())?;
             (name, arguments.to_owned(), Some(returned))
         } else {
             continue;
