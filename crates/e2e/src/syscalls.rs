@@ -128,9 +128,7 @@ fn read(log: &str, data: &Path) -> Result<Checker> {
             }
             let (arguments, returned) = rest.rsplit_once(" = ").unwrap_or((rest, "?"));
             let arguments = arguments.trim_end();
-            checker
-                .begins(thread, &Call { name, arguments: arguments.to_owned(), returned: None })
-                .with_context(|| line.to_owned())?;
+            checker.begins(thread, &Call { name, arguments: arguments.to_owned(), returned: None })?;
             (name, arguments.to_owned(), Some(returned))
         } else {
             continue;
