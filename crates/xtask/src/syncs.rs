@@ -16,7 +16,7 @@ struct Sync {
     edits: &'static [(&'static str, &'static str)],
 }
 
-const SYNCS: [Sync; 19] = [
+const SYNCS: [Sync; 18] = [
     Sync {
         name: "object-bytes",
         file: "crates/blobstore/src/fs/writer.rs",
@@ -98,11 +98,6 @@ const SYNCS: [Sync; 19] = [
             "remove_file(self.join(name))?;\n        File::open(&self.path)?.sync_all()",
             "remove_file(self.join(name))?;\n        Ok(())",
         )],
-    },
-    Sync {
-        name: "backup-mark",
-        file: BACKUP,
-        edits: &[("sync(path)?;\n            // The last description", "// The last description")],
     },
     Sync { name: "backup-metadata", file: BACKUP, edits: &[("written.sync_all()?;", "")] },
     Sync { name: "backup-description", file: BACKUP, edits: &[("file.sync_all()?;", "")] },

@@ -92,8 +92,8 @@ impl Directory {
                 return Err(refused("another backup into it is under way"));
             }
             let was_cut_off = path.join(UNFINISHED).exists();
+            // Durable with the name of the object directory, before there is an object.
             private().create(true).write(true).open(path.join(UNFINISHED))?;
-            sync(path)?;
             // The last description stays in force: only what it does not name goes.
             let named = read_description(path).ok().map(|description| description.metadata.file);
             remove_metadata(path, named.as_deref())?;
