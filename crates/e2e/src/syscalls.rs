@@ -44,6 +44,8 @@ pub struct Answers {
     pub object_syncs: usize,
     pub directory_syncs: usize,
     pub log_syncs: usize,
+    /// Syncs of the database's log that failed.
+    pub failed_log_syncs: usize,
     /// Commits that PostgreSQL answered.
     pub commits: usize,
 }
@@ -238,6 +240,7 @@ impl Checker {
                 let sync = self.syncing.remove(&thread).context("a sync that has begun")?;
                 if has_failed {
                     if is_log(&file) {
+                        self.answers.failed_log_syncs += 1;
                         self.doubtful.insert(file);
                     }
                     return Ok(());
