@@ -31,7 +31,7 @@ const BATCH: i64 = 100;
 const PAGE: i64 = 500;
 /// How often a step is tried whose rows others take hold of. The next run tries again.
 const ATTEMPTS: usize = 4;
-/// How much longer than a step its rest is: pulls beside it keep nine tenths of the machine at least.
+/// How much longer than a step of a whole run its rest is: pulls beside it keep nine tenths of the machine at least.
 const REST: u32 = 9;
 /// The longest rest after a step.
 const LONGEST_REST: Duration = Duration::from_secs(1);
@@ -76,6 +76,8 @@ pub struct Collection<'a> {
     registry: &'a Registry,
     ctx: &'a Ctx,
     is_dry_run: bool,
+    /// How much longer than a step its rest is.
+    rest: u32,
     started: Instant,
     collected: Collected,
 }
@@ -132,7 +134,7 @@ impl Registry {
         }
     }
 
-    /// A run whose steps the caller chooses. Only the local administrator may have one: it is the installation's,
+    /// A run whose steps the caller chooses, without rests between them. Only the local administrator may have one: it is the installation's,
     /// not a tenancy's.
     ///
     /// # Errors
@@ -140,7 +142,7 @@ impl Registry {
     pub fn collection<'a>(&'a self, ctx: &'a Ctx, is_dry_run: bool) -> Result<Collection<'a>, Error> {
         local_only(ctx)?;
         let collected = Collected { dry_run: is_dry_run, ..Collected::default() };
-        Ok(Collection { registry: self, ctx, is_dry_run, started: Instant::now(), collected })
+        Ok(Collection { registry: self, ctx, is_dry_run, rest: 0, started: Instant::now(), collected })
     }
 
     /// Ends runs that are under way, at their next step, and lets none begin: the process is about to end.
@@ -159,6 +161,7 @@ impl Registry {
 impl Collection<'_> {
     /// All steps, those first whose rows others refer to.
     async fn run(mut self) -> Result<Collected, Error> {
+        self.rest = REST;
         let run = async {
             self.uploads().await?;
             self.repositories().await?;
@@ -235,7 +238,7 @@ impl Collection<'_> {
     /// Leaves the others more time than the step took, and shows how far the run is.
     async fn rest(&self, step: &'static str, since: Instant) -> Result<(), Error> {
         self.registry.note_progress(step, &self.collected);
-        self.registry.sleep(since.elapsed().saturating_mul(REST).min(LONGEST_REST)).await
+        self.registry.sleep(since.elapsed().saturating_mul(self.rest).min(LONGEST_REST)).await
     }
 
     /// Objects that will go once their rows have; a dry run counts them as gone.
