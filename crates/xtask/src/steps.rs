@@ -92,8 +92,9 @@ pub(crate) fn prove(workspace: &Workspace, name: Option<&str>) -> Result<()> {
     }
     let start = Instant::now();
     if name == "interleavings" {
-        let test = ["test", "-p", "wharfinger-registry", "--test", "it", "--", "--nocapture", "--exact"];
+        let test = ["test", "--release", "-p", "wharfinger-registry", "--test", "it", "--"];
         let mut command = workspace.cargo(test)?;
+        command.args(["--nocapture", "--exact"]);
         command.arg("interleavings::nothing_is_lost_in_any_order").env("WHARFINGER_EVERY_ORDER", "1");
         run(&mut command)?;
         println!("{name}: {:.1} minutes", minutes(start.elapsed()));

@@ -31,7 +31,11 @@ fn all(scenario: &Scenario) -> Vec<Orders> {
     }
 }
 
+/// How often a long exploration says how far it is.
+const PROGRESS: usize = 1_000;
+
 /// Goes through orders of a scenario; how many there are, or what is wrong after the first bad one.
+#[expect(clippy::print_stdout, reason = "figures of the proof")]
 async fn explore(scenario: &Scenario, orders: Orders, sabotage: &str) -> Result<usize, String> {
     let mut world = World::open(scenario.actors().len()).await;
     world.interleaving.execute(sabotage).await;
@@ -40,6 +44,9 @@ async fn explore(scenario: &Scenario, orders: Orders, sabotage: &str) -> Result<
         let checked = world.run(scenario, &mut order).await;
         checked.map_err(|wrong| format!("{}: {wrong}\n{order}", scenario.name))?;
         search.end(order);
+        if search.tried().is_multiple_of(PROGRESS) {
+            println!("{:6} orders so far: {}", search.tried(), scenario.name);
+        }
     }
     Ok(search.tried())
 }
