@@ -23,12 +23,12 @@ fn some(scenario: &Scenario) -> Vec<Orders> {
     }
 }
 
-/// All orders of two bodies, and of three those with at most two switches and random ones.
+/// All orders of two bodies; of more those with at most two switches, and random ones.
 fn all(scenario: &Scenario) -> Vec<Orders> {
-    match scenario.actors().len() {
-        2 => vec![Orders::Switches(usize::MAX)],
-        _ => vec![Orders::Switches(2), Orders::Random { seed: 1, count: 2_000 }],
+    if scenario.is_short {
+        return vec![Orders::Switches(usize::MAX)];
     }
+    vec![Orders::Switches(2), Orders::Random { seed: 1, count: 2_000 }]
 }
 
 /// How often a long exploration says how far it is.
