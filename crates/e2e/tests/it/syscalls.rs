@@ -7,11 +7,11 @@ use std::process::Command;
 use bytes::Bytes;
 use http::StatusCode;
 use wharfinger_e2e::syscalls::{Answers, check, check_backup, fault, tracer};
+use wharfinger_testkit::TempDir;
 use wharfinger_testkit::http::{Dice, IMAGE_MANIFEST, digest, expect, image_manifest};
 use wharfinger_testkit::program::{EngineKind, Program, binary};
 
 use crate::backup::new_database;
-use wharfinger_testkit::TempDir;
 
 async fn traced(engine: EngineKind) -> Answers {
     let directory = TempDir::new();

@@ -1,6 +1,7 @@
 //! The collector meets pushes, mounts, deletions and restores on PostgreSQL, statement by statement.
 //!
-//! [`scenarios`] says who meets whom. Tests go through a few orders, `cargo xtask prove interleavings` through all.
+//! [`scenarios`] says who meets whom. Tests go through a few orders, `cargo xtask prove interleavings`
+//! through all of two bodies and very many of more.
 
 mod acts;
 mod scenarios;
